@@ -1,0 +1,186 @@
+// Package prog is the part that every main of the suite shares: it runs the
+// app, prints the error, sets the exit status, and lets a signal end the
+// process as it would end a C program, after the program has cleaned up.
+//
+// A main is one call:
+//
+//	func main() {
+//		prog.Run(&cli.App{Name: "simple_pipe", UsageText: "simple_pipe STRING", Action: run}, 1)
+//	}
+//
+// Diagnostics have the form "NAME: call object: reason" on standard error; the
+// second line, where there is one, begins with "hint:" and says what a person
+// can do.
+package prog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/sys/unix"
+)
+
+// Run runs app with the process's arguments and ends the process: status 0 if
+// the action returned nil, else a message on standard error and status failure.
+// A program that a signal ended dies of that signal, as wait(2) sees it.
+//
+// Run changes what cli does by itself where that is not what a C program does:
+// there is no "help" command that would swallow data, usage errors go to
+// standard error with the status of every other failure, and an app without
+// flags takes every argument as data, as its original does. "--help" alone
+// prints help, and a leading "--" ends the options.
+func Run(app *cli.App, failure int) {
+	dieByDefault(unix.SIGQUIT) // the Go runtime would print its stacks
+
+	os.Exit(status(app.Name, failure, run(app, os.Args)))
+}
+
+// run runs the app and turns a panic, which no input should cause, into an
+// error: a person who ran a small program is not helped by a stack trace.
+func run(app *cli.App, args []string) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("internal error: %v", r)
+		}
+	}()
+	app.HideHelpCommand = true
+	app.HideVersion = true
+	app.UseShortOptionHandling = true
+	app.ExitErrHandler = func(*cli.Context, error) {}
+	app.OnUsageError = usageError
+	for _, c := range app.Commands {
+		c.HideHelpCommand = true
+		c.UseShortOptionHandling = true
+		c.OnUsageError = usageError
+	}
+	out := &helpWriter{}
+	app.Writer = out
+	if len(app.Flags) == 0 && len(app.Commands) == 0 {
+		args, app.SkipFlagParsing = dataOnly(args)
+	}
+	if err := app.RunContext(context.Background(), args); err != nil {
+		return err
+	}
+	return out.err
+}
+
+// dataOnly prepares the arguments of a program without options: all of them
+// are data unless "--help" is the only one.
+func dataOnly(args []string) (_ []string, skip bool) {
+	if len(args) == 2 && args[1] == "--help" {
+		return args, false
+	}
+	if len(args) > 1 && args[1] == "--" {
+		args = append(args[:1:1], args[2:]...)
+	}
+	return args, true
+}
+
+// A UsageError says that the arguments were wrong.
+type UsageError struct {
+	Reason string
+	Usage  string // the line that shows the right form
+}
+
+func (e *UsageError) Error() string { return e.Reason + "\nusage: " + e.Usage }
+
+// Usage returns a *UsageError for the command that c runs.
+func Usage(c *cli.Context, format string, args ...any) error {
+	usage := c.App.UsageText
+	if c.Command != nil && c.Command.UsageText != "" {
+		usage = c.Command.UsageText
+	}
+	return &UsageError{Reason: fmt.Sprintf(format, args...), Usage: usage}
+}
+
+func usageError(c *cli.Context, err error, _ bool) error { return Usage(c, "%v", err) }
+
+// NArgs returns a *UsageError unless c has at least min and at most max
+// arguments.
+func NArgs(c *cli.Context, min, max int) error {
+	n := c.NArg()
+	if n >= min && n <= max {
+		return nil
+	}
+	want := strconv.Itoa(min)
+	if max != min {
+		want = fmt.Sprintf("%d to %d", min, max)
+	}
+	return Usage(c, "want %s argument%s, got %d", want, plural(max), n)
+}
+
+func plural(n int) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+// Hint adds to err a line that says what a person can do about it.
+func Hint(err error, format string, args ...any) error {
+	return &hintError{err, fmt.Sprintf(format, args...)}
+}
+
+type hintError struct {
+	err  error
+	hint string
+}
+
+func (e *hintError) Error() string { return e.err.Error() + "\nhint: " + e.hint }
+func (e *hintError) Unwrap() error { return e.err }
+
+// Quiet is an error that sets the failure status and prints nothing: for a
+// program whose answer on standard output is itself a "no".
+var Quiet = errors.New("no")
+
+// status prints err and returns the exit status, or does not return when the
+// process is to die of a signal.
+func status(name string, failure int, err error) int {
+	if sig := caught(); sig != 0 {
+		die(sig)
+	}
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errStdoutGone):
+		die(unix.SIGPIPE)
+	case !errors.Is(err, Quiet):
+		fmt.Fprint(os.Stderr, printable(name, err.Error()))
+	}
+	return failure
+}
+
+// printable prefixes the first line of msg with the program's name and makes
+// every byte of it safe for a terminal: names and data in messages may hold
+// any byte.
+func printable(name, msg string) string {
+	var b strings.Builder
+	b.WriteString(name + ": ")
+	for _, r := range strings.TrimSuffix(msg, "\n") {
+		if r == '\n' || strconv.IsPrint(r) && r != '\uFFFD' {
+			b.WriteRune(r)
+			continue
+		}
+		q := strconv.QuoteRuneToASCII(r)
+		b.WriteString(q[1 : len(q)-1])
+	}
+	b.WriteByte('\n')
+	return b.String()
+}
+
+// helpWriter carries cli's help to standard output and remembers a failure,
+// which cli ignores.
+type helpWriter struct{ err error }
+
+func (w *helpWriter) Write(b []byte) (int, error) {
+	n, err := Stdout.Write(b)
+	if err != nil {
+		w.err = err
+	}
+	return n, err
+}

@@ -1,0 +1,122 @@
+package prog
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// Stdin and Stdout are descriptors 0 and 1 without a buffer: one Read is one
+// read(2), and what Write was given has left the process when it returns, in
+// the order of the program text. They never hold an event loop, and unlike
+// os.Stdout they return EPIPE instead of dying on the spot, so that a program
+// can clean up first; Run then lets SIGPIPE end it.
+var (
+	Stdin  io.Reader = stdio{fd: 0, name: "standard input"}
+	Stdout io.Writer = stdio{fd: 1, name: "standard output"}
+)
+
+// errStdoutGone marks an EPIPE on standard output.
+var errStdoutGone = errors.New("reader is gone")
+
+type stdio struct {
+	fd   int
+	name string
+}
+
+// Read wraps read(2) on the descriptor. It returns io.EOF at the end.
+func (s stdio) Read(b []byte) (int, error) {
+	if err := s.open(); err != nil {
+		return 0, &fs.PathError{Op: "read", Path: s.name, Err: err}
+	}
+	for {
+		n, err := unix.Read(s.fd, b)
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN: // somebody else made it non-blocking
+			if err := s.poll(unix.POLLIN); err != nil {
+				return 0, err
+			}
+			continue
+		case err != nil:
+			return 0, &fs.PathError{Op: "read", Path: s.name, Err: err}
+		case n == 0 && len(b) > 0:
+			return 0, io.EOF
+		}
+		return n, nil
+	}
+}
+
+// Write wraps write(2) and goes on after a partial write.
+func (s stdio) Write(b []byte) (written int, err error) {
+	if err := s.open(); err != nil {
+		return 0, &fs.PathError{Op: "write", Path: s.name, Err: err}
+	}
+	for written < len(b) {
+		n, err := unix.Write(s.fd, b[written:])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err == unix.EAGAIN:
+			if err := s.poll(unix.POLLOUT); err != nil {
+				return written, err
+			}
+			continue
+		case err == unix.EPIPE && s.fd == 1:
+			err = fmt.Errorf("%w (%w)", err, errStdoutGone)
+		}
+		if err != nil {
+			return written, &fs.PathError{Op: "write", Path: s.name, Err: err}
+		}
+		written += n
+	}
+	return written, nil
+}
+
+func (s stdio) poll(events int16) error {
+	for {
+		_, err := unix.Poll([]unix.PollFd{{Fd: int32(s.fd), Events: events}}, -1)
+		if err != unix.EINTR {
+			if err != nil {
+				err = &fs.PathError{Op: "poll", Path: s.name, Err: err}
+			}
+			return err
+		}
+	}
+}
+
+// open returns EBADF if the program was started with the descriptor closed.
+// The Go runtime opens /dev/null in the place of a closed descriptor 0, 1 or 2
+// (runtime/fds_unix.go), which would turn lost output into silent success. That
+// one is recognised by being open for reading and writing, which a shell's
+// redirection is not, and by sharing its open file description with no other
+// standard descriptor, which a daemon's /dev/null does.
+func (s stdio) open() error {
+	var st unix.Stat_t
+	if unix.Fstat(s.fd, &st) != nil || st.Mode&unix.S_IFMT != unix.S_IFCHR || st.Rdev != unix.Mkdev(1, 3) {
+		return nil
+	}
+	flags, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_ACCMODE != unix.O_RDWR {
+		return nil
+	}
+	for other := range 3 {
+		if other != s.fd && sameDescription(s.fd, other) {
+			return nil
+		}
+	}
+	return unix.EBADF
+}
+
+// sameDescription tells whether two descriptors are duplicates, by kcmp(2). Where
+// the kernel does not say, it answers yes, the answer that does no harm.
+func sameDescription(a, b int) bool {
+	const kcmpFile = 0
+	pid := uintptr(unix.Getpid())
+	r, _, errno := unix.Syscall6(unix.SYS_KCMP, pid, pid, kcmpFile, uintptr(a), uintptr(b), 0)
+	return errno != 0 || r == 0
+}

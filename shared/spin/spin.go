@@ -1,0 +1,113 @@
+// Package spin is the wait before the sleep.
+//
+// To put a process to sleep and wake it takes the kernel 2 to 70 µs, the
+// hand-over in shared memory itself 0.1 µs. A waiter whose peer answers soon is
+// therefore served best by looking a few more times before it sleeps, and one
+// whose peer takes long by sleeping at once. Wait learns which of the two it is
+// from the waits before, one state for each handle.
+//
+// It has two phases. In the first it looks again after short pauses, which finds
+// a peer that runs on another CPU. In the second it gives up the CPU between two
+// looks (sched_yield), which lets a peer on the same CPU run and costs less than
+// a sleep. Yielding alone would be a trap: beside a busy process the scheduler
+// gives that one a whole slice of milliseconds for each yield. So a yield that
+// took long closes a gate for a multiple of the time it took.
+package spin
+
+import (
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	maxLooks = 200 // looks of the first phase after a success
+	minLooks = 16  // below that the first phase is off …
+	probe    = 64  // … but for every 64th wait
+
+	maxYields = 500                    // more than a sleep and a wake cost, or the slow way would win for good
+	longYield = 500 * time.Microsecond // another task had the CPU
+	maxShift  = 8                      // the gate stays closed for at most 2^8 times the yield
+	maxFailed = 8                      // fruitless second phases in a row, then it is off but for every 64th wait
+)
+
+// Wait is the state of a waiter. The zero value is ready. Goroutines that share
+// a Wait share what it has learned.
+type Wait struct {
+	lost    atomic.Int32 // maxLooks less the looks that the next first phase has
+	waits   atomic.Uint32
+	failed  atomic.Int32 // second phases in a row that found nothing
+	shift   atomic.Int32 // the gate's multiple is 1 << (3 + shift)
+	gate    atomic.Int64 // in ns since epoch: no yields before this moment
+	looking atomic.Uint32
+}
+
+// epoch makes a monotonic clock of an int64.
+var epoch = time.Now()
+
+// For calls look until it returns true or until it is time to sleep. It returns
+// what the last look returned.
+func (w *Wait) For(look func() bool) bool {
+	waits := w.waits.Add(1)
+	return w.pausing(look, waits) || w.yielding(look, waits)
+}
+
+func (w *Wait) pausing(look func() bool, waits uint32) bool {
+	looks := maxLooks - w.lost.Load()
+	if looks < minLooks {
+		if waits%probe != 0 {
+			return false
+		}
+		looks = minLooks
+	}
+	for range looks {
+		if look() {
+			w.lost.Store(0)
+			return true
+		}
+		w.pause()
+	}
+	w.lost.Store(maxLooks - looks/2)
+	return false
+}
+
+// pause lets a few nanoseconds pass between two looks, so that the line of cache
+// can go to the one who writes it.
+func (w *Wait) pause() {
+	for range 8 {
+		w.looking.Load()
+	}
+}
+
+func (w *Wait) yielding(look func() bool, waits uint32) bool {
+	if w.failed.Load() >= maxFailed && waits%probe != 0 {
+		return false
+	}
+	before := time.Since(epoch)
+	if int64(before) < w.gate.Load() {
+		return false
+	}
+	for range maxYields {
+		// RawSyscall: the thread comes back soon, or the gate closes.
+		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		now := time.Since(epoch)
+		done := look()
+		if yield := now - before; yield > longYield {
+			shift := min(w.shift.Add(1), maxShift-3)
+			w.gate.Store(int64(now + yield<<(3+shift-1)))
+			w.shift.Store(shift)
+			return done
+		}
+		if done {
+			w.failed.Store(0)
+			if s := w.shift.Load(); s > 0 {
+				w.shift.Store(s - 1)
+			}
+			return true
+		}
+		before = now
+	}
+	w.failed.Add(1)
+	return false
+}
