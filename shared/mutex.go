@@ -19,11 +19,14 @@ const (
 	contended = 2 // locked, and somebody may be asleep
 )
 
-// MutexSize is the size of the mutex word in bytes. A pthread_mutex_t, which
-// begins with the same word, has PthreadMutexSize.
+// Sizes in bytes, and what a file needs in which C is to find a mutex: a
+// pthread_mutex_t begins with the same word, and all of it is zero but for its
+// kind (glibc sysdeps/nptl/bits/struct_mutex.h, x86_64 and arm64).
 const (
 	MutexSize        = 4
 	PthreadMutexSize = 40
+	MutexKindOffset  = 16
+	MutexKind        = 128 // normal, shared between processes
 )
 
 // ErrNotLocked is what Unlock fails with when nobody holds the mutex.
@@ -80,12 +83,14 @@ func (m *Mutex) LockUntil(deadline time.Time) error {
 }
 
 // LockContext is Lock until ctx is done, which it notices within a tenth of a
-// second, and then fails with ctx.Err().
+// second, and then fails with ctx.Err(). A deadline of ctx is kept exactly, and
+// is reported as by LockUntil.
 func (m *Mutex) LockContext(ctx context.Context) error {
 	if m.word.CompareAndSwap(unlocked, locked) {
 		return nil
 	}
-	return m.lockSlow(ctx, time.Time{})
+	deadline, _ := ctx.Deadline()
+	return m.lockSlow(ctx, deadline)
 }
 
 const (
@@ -129,9 +134,6 @@ func (m *Mutex) lockSlow(ctx context.Context, deadline time.Time) error {
 		}
 		now := time.Now()
 		until := now.Add(slice)
-		if ctx != nil && ctx.Err() != nil {
-			return ctx.Err()
-		}
 		if !deadline.IsZero() {
 			if !now.Before(deadline) {
 				return fmt.Errorf("mutex is held, its word is %d: %w", m.word.Load(), unix.ETIMEDOUT)
@@ -139,6 +141,9 @@ func (m *Mutex) lockSlow(ctx context.Context, deadline time.Time) error {
 			if deadline.Before(until) {
 				until = deadline
 			}
+		}
+		if ctx != nil && ctx.Err() != nil {
+			return ctx.Err()
 		}
 		if err := futex.WaitUntil(m.word, contended, until); err != nil && err != unix.ETIMEDOUT {
 			return err

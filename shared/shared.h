@@ -34,10 +34,18 @@ struct shmbuf {
 /* mutex.go: the futex mutex, and what futex_mutex maps. */
 enum { UNLOCKED = 0, LOCKED = 1, CONTENDED = 2, PTHREAD_MUTEX_SIZE = 40 };
 
+struct mutex {
+    _Atomic uint32_t word;
+    uint32_t rest[3]; /* pthread_mutex_t: count, owner, nusers */
+    uint32_t kind;    /* pthread_mutex_t: MUTEX_KIND */
+    uint32_t pad[5];
+};
+
+enum { MUTEX_KIND = 128 }; /* normal, shared between processes */
+
 struct counter {
-    _Atomic uint32_t mutex;                      /* the word of the mutex */
-    char rest[PTHREAD_MUTEX_SIZE - 4];           /* room for a pthread_mutex_t */
-    uint64_t total;                              /* what the mutex guards */
+    struct mutex mutex;
+    uint64_t total; /* what the mutex guards */
 };
 
 #endif

@@ -18,8 +18,12 @@ var ends struct {
 	sync.Mutex
 	watching bool
 	cleanups []*func()
-	cancels  map[*context.CancelFunc]bool
-	sig      unix.Signal
+	sig      unix.Signal // the one that asked the program to end
+
+	// HoldSignals
+	holds  int
+	ctx    context.Context
+	cancel context.CancelFunc
 }
 
 // Cleanup registers f, which removes something that the program made. It runs
@@ -36,29 +40,29 @@ func Cleanup(f func()) (done func()) {
 	return g
 }
 
-// Interruptible returns a context that SIGINT, SIGTERM and SIGHUP cancel, for
-// a stretch of program that must not be cut in the middle, such as the one that
-// holds a lock other processes wait for. The stretch ends with stop. If a signal
-// came, Run dies of it once the action has returned.
-func Interruptible() (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
+// HoldSignals calls f, a piece of work that must not be cut in the middle, such as
+// one that holds a lock other processes wait for. SIGINT, SIGTERM and SIGHUP
+// cancel ctx, which ends f's waits, and end the process once f has returned.
+// Calls do not nest.
+func HoldSignals(f func(ctx context.Context) error) error {
 	ends.Lock()
-	defer ends.Unlock()
 	watch()
-	if ends.cancels == nil {
-		ends.cancels = make(map[*context.CancelFunc]bool)
+	if ends.ctx == nil {
+		ends.ctx, ends.cancel = context.WithCancel(context.Background())
 	}
-	ends.cancels[&cancel] = true
-	return ctx, func() {
+	ends.holds++
+	ends.Unlock()
+
+	defer func() {
 		ends.Lock()
-		delete(ends.cancels, &cancel)
+		ends.holds--
 		sig := ends.sig
 		ends.Unlock()
-		cancel()
 		if sig != 0 {
 			die(sig)
 		}
-	}
+	}()
+	return f(ends.ctx)
 }
 
 // watch starts the goroutine that takes the signals. The caller holds ends.
@@ -77,13 +81,13 @@ func watch() {
 		for sig := range c {
 			ends.Lock()
 			ends.sig = sig.(syscall.Signal)
-			wait := len(ends.cancels) > 0
-			for cancel := range ends.cancels {
-				(*cancel)()
+			held := ends.holds > 0
+			if held {
+				ends.cancel()
 			}
 			ends.Unlock()
-			if !wait {
-				die(ends.sig)
+			if !held {
+				die(sig.(syscall.Signal))
 			}
 		}
 	}()

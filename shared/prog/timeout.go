@@ -1,8 +1,10 @@
 package prog
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,11 +36,36 @@ func Deadline(c *cli.Context) time.Time {
 	return time.Time{}
 }
 
+// Limit returns a context that is done when a wait that begins now has lasted as
+// long as --timeout allows. The caller calls cancel when the wait is over.
+func Limit(ctx context.Context, c *cli.Context) (_ context.Context, cancel context.CancelFunc) {
+	if d := c.Duration("timeout"); d > 0 {
+		return context.WithTimeout(ctx, d)
+	}
+	return ctx, func() {}
+}
+
 // Waited says what a wait that timed out had waited for; it leaves every other
 // error as it is.
 func Waited(c *cli.Context, err error, format string, args ...any) error {
-	if !errors.Is(err, unix.ETIMEDOUT) {
+	if !errors.Is(err, unix.ETIMEDOUT) && !errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	return fmt.Errorf("timed out after %v waiting for %s: %w", c.Duration("timeout"), fmt.Sprintf(format, args...), err)
+	return &timeoutError{err, fmt.Sprintf("timed out after %v waiting for %s", c.Duration("timeout"), fmt.Sprintf(format, args...))}
 }
+
+type timeoutError struct {
+	err error
+	msg string
+}
+
+// Error adds what err has to say apart from the timeout itself.
+func (e *timeoutError) Error() string {
+	msg := e.msg + ": " + e.err.Error()
+	for _, err := range []error{unix.ETIMEDOUT, context.DeadlineExceeded} {
+		msg = strings.TrimSuffix(msg, ": "+err.Error())
+	}
+	return msg
+}
+
+func (e *timeoutError) Unwrap() error { return e.err }

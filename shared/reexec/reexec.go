@@ -22,6 +22,7 @@
 package reexec
 
 import (
+	"context"
 	"fmt"
 	"io/fs"
 	"math"
@@ -47,9 +48,14 @@ func Role() string {
 // role, with the user's own arguments. Standard input, output and error are the
 // parent's; files become the child's descriptors 3, 4, … (see File).
 func Command(role string, files ...*os.File) *exec.Cmd {
+	return CommandContext(context.Background(), role, files...)
+}
+
+// CommandContext is Command for a child that is killed when ctx is done.
+func CommandContext(ctx context.Context, role string, files ...*os.File) *exec.Cmd {
 	// A descriptor that our own parent let us inherit is not the child's.
 	unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC) // Linux 5.11; without it C's rule holds
-	cmd := exec.Command(executable())
+	cmd := exec.CommandContext(ctx, executable())
 	cmd.Args = []string{name() + ":" + role}
 	if len(os.Args) > 1 {
 		cmd.Args = append(cmd.Args, os.Args[1:]...)
