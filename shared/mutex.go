@@ -59,8 +59,17 @@ func MutexAt(mem []byte) (*Mutex, error) {
 // Init stores an unlocked mutex.
 func (m *Mutex) Init() { m.word.Store(unlocked) }
 
-// TryLock takes the mutex if it is free, and never blocks.
-func (m *Mutex) TryLock() bool { return m.word.CompareAndSwap(unlocked, locked) }
+// TryLock takes the mutex if it is free, and never blocks. EBUSY: somebody holds
+// it.
+func (m *Mutex) TryLock() error {
+	if m.word.CompareAndSwap(unlocked, locked) {
+		return nil
+	}
+	if v := m.word.Load(); v > contended {
+		return m.corrupt(v)
+	}
+	return unix.EBUSY
+}
 
 // Lock takes the mutex and blocks while somebody else holds it, for ever if that
 // one has died. It holds an OS thread while it sleeps. It fails only on a word

@@ -123,7 +123,7 @@ static struct mutex *map_mutex(const char *name)
             fail("write", name);
         if ((errno = posix_fallocate(fd, 0, sizeof *m)) != 0)
             fail("fallocate", name);
-    } else if (st.st_size < (off_t)sizeof m->word) {
+    } else if (st.st_size < (off_t)sizeof *m) {
         errno = EINVAL;
         fail("mmap", name);
     }

@@ -3,9 +3,9 @@
 //
 // # Usage
 //
-//	futex_mutex [--procs N] [--iters M]
-//	futex_mutex hold [--timeout DURATION] FILE DURATION
-//	futex_mutex try FILE
+//	futex_mutex [--robust] [--procs N] [--iters M]
+//	futex_mutex hold [--robust] [--timeout DURATION] FILE DURATION
+//	futex_mutex try [--robust] FILE
 //
 // # What it shows
 //
@@ -18,6 +18,11 @@
 // hold takes the mutex in FILE and keeps it for a time; try tells whether
 // somebody has it. FILE is made if need be, as a pthread_mutex_t, so that a C
 // program can map the same file and use pthread_mutex_lock(3) on it.
+//
+// A process that dies with the lock leaves the word at 1 or 2, and nobody can tell.
+// With --robust the word holds the owner's thread id and the kernel is told of it
+// (set_robust_list(2)): when the owner dies the next process gets the lock
+// together with the news, as EOWNERDEAD, and goes on.
 //
 // # Example
 //
@@ -34,7 +39,8 @@
 //     the memory they share is a memfd that they inherit and not anonymous.
 //   - Before it sleeps a process looks at the word a few more times.
 //   - A process that dies makes the program end with a message; in C the others
-//     wait for its lock for ever.
+//     wait for its lock for ever. SIGINT and SIGTERM unlock before they end hold.
+//   - hold and try know --timeout and --robust; the class of the text has neither.
 //
 // # See also
 //
@@ -45,6 +51,7 @@ package main
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -68,11 +75,13 @@ const (
 const maxProcs = 1000
 
 func main() {
+	robust := &cli.BoolFlag{Name: "robust", Usage: "use a robust mutex, which survives the death of its owner"}
 	prog.Run(&cli.App{
 		Name:      "futex_mutex",
 		Usage:     "count in several processes under a futex mutex",
-		UsageText: "futex_mutex [--procs N] [--iters M] | hold FILE DURATION | try FILE",
+		UsageText: "futex_mutex [--robust] [--procs N] [--iters M] | hold FILE DURATION | try FILE",
 		Flags: []cli.Flag{
+			robust,
 			&cli.IntFlag{Name: "procs", Value: 4, Usage: "number of processes `N`"},
 			&cli.Uint64Flag{Name: "iters", Value: 100000, Usage: "additions `M` of each process"},
 		},
@@ -80,13 +89,14 @@ func main() {
 		Commands: []*cli.Command{{
 			Name:      "hold",
 			Usage:     "take the mutex in FILE, print locked, keep it for DURATION",
-			UsageText: "futex_mutex hold [--timeout DURATION] FILE DURATION",
-			Flags:     []cli.Flag{prog.Timeout()},
+			UsageText: "futex_mutex hold [--robust] [--timeout DURATION] FILE DURATION",
+			Flags:     []cli.Flag{robust, prog.Timeout()},
 			Action:    hold,
 		}, {
 			Name:      "try",
 			Usage:     "print acquired, or busy with status 1 if somebody has the mutex in FILE",
-			UsageText: "futex_mutex try FILE",
+			UsageText: "futex_mutex try [--robust] FILE",
+			Flags:     []cli.Flag{robust},
 			Action:    try,
 		}},
 	}, 1)
@@ -100,12 +110,15 @@ func count(c *cli.Context) error {
 		return prog.Usage(c, "procs is %d, want 1 to %d", n, maxProcs)
 	}
 	if reexec.Role() == "adder" {
-		return add(c.Uint64("iters"))
+		return add(c.Uint64("iters"), c.Bool("robust"))
 	}
-	return spawn(c.Int("procs"))
+	return prog.HoldSignals(func(ctx context.Context) error {
+		return spawn(ctx, c.Int("procs"), c.Bool("robust"))
+	})
 }
 
-func spawn(procs int) error {
+// spawn ends the processes when ctx is done, and returns once they have ended.
+func spawn(ctx context.Context, procs int, robust bool) error {
 	// [1] make the memory that the processes share: mutex and counter, all zero
 	fd, err := unix.MemfdCreate("counter", unix.MFD_CLOEXEC)
 	if err != nil {
@@ -121,14 +134,15 @@ func spawn(procs int) error {
 		return err
 	}
 	defer m.Close()
-	// [2] start the processes; if we are told to end, so are they
+	// [2] start the processes
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	ended := make(chan error)
-	ctx, cancel := context.WithCancel(context.Background())
-	defer prog.Cleanup(cancel)()
 	started := 0
-	for ; started < procs && err == nil; started++ {
+	for ; started < procs; started++ {
 		adder := reexec.CommandContext(ctx, "adder", f)
 		if err = adder.Start(); err != nil {
+			cancel()
 			break
 		}
 		go func() { ended <- adder.Wait() }()
@@ -137,9 +151,9 @@ func spawn(procs int) error {
 	for range started {
 		if e := <-ended; e != nil && err == nil {
 			err = fmt.Errorf("adder: %w", e)
-		}
-		if err != nil {
-			cancel()
+			if !robust {
+				cancel()
+			}
 		}
 	}
 	if err != nil {
@@ -150,7 +164,7 @@ func spawn(procs int) error {
 	return err
 }
 
-func add(iters uint64) error {
+func add(iters uint64, robust bool) error {
 	// [5] map the counter that the parent gave us
 	f, err := reexec.File(0, "counter")
 	if err != nil {
@@ -161,14 +175,19 @@ func add(iters uint64) error {
 		return err
 	}
 	defer m.Close()
-	mutex, err := shared.MutexAt(m.Bytes)
+	mutex, err := mutexAt(m.Bytes, robust)
 	if err != nil {
 		return err
 	}
+	ctx := context.Background()
 	total := m.Bytes[totalOffset:]
 	for range iters {
 		// [6] lock, add, unlock: a load and a store that nobody may come between
-		if err := mutex.Lock(); err != nil {
+		err := mutex.LockContext(ctx)
+		if errors.Is(err, shared.ErrOwnerDead) {
+			err = recovered(mutex)
+		}
+		if err != nil {
 			return err
 		}
 		binary.NativeEndian.PutUint64(total, binary.NativeEndian.Uint64(total)+1)
@@ -183,38 +202,40 @@ func hold(c *cli.Context) error {
 	if err := prog.NArgs(c, 2, 2); err != nil {
 		return err
 	}
+	name := c.Args().First()
 	d, err := time.ParseDuration(c.Args().Get(1))
 	if err != nil || d < 0 {
 		return prog.Usage(c, "DURATION is %q, want one such as 500ms or 10s", c.Args().Get(1))
 	}
-	m, mutex, err := mapMutex(c.Args().First())
+	m, mutex, err := mapMutex(name, c.Bool("robust"))
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	return m.Guard(func() error {
-		// [9] lock; from here on a signal must not end us without unlocking
-		var unlock func()
-		err := prog.HoldSignals(func(ctx context.Context) error {
-			ctx, cancel := prog.Limit(ctx, c)
+		// A signal ends the wait but not the program before it has unlocked.
+		return prog.HoldSignals(func(ctx context.Context) error {
+			// [9] lock
+			limited, cancel := prog.Limit(ctx, c)
 			defer cancel()
-			if err := mutex.LockContext(ctx); err != nil {
-				return prog.Waited(c, err, "the mutex in %s", c.Args().First())
+			err := mutex.LockContext(limited)
+			if errors.Is(err, shared.ErrOwnerDead) {
+				err = recovered(mutex)
 			}
-			unlock = prog.Cleanup(func() { mutex.Unlock() })
-			return nil
+			if err != nil {
+				return prog.Waited(c, err, "the mutex in %s", name)
+			}
+			// [10] say so, and keep it
+			_, err = fmt.Fprintln(prog.Stdout, "locked")
+			if err == nil {
+				select {
+				case <-time.After(d):
+				case <-ctx.Done():
+				}
+			}
+			// [11] unlock
+			return errors.Join(err, mutex.Unlock())
 		})
-		if err != nil {
-			return err
-		}
-		defer unlock()
-		// [10] say so, and keep it
-		if _, err := fmt.Fprintln(prog.Stdout, "locked"); err != nil {
-			return err
-		}
-		time.Sleep(d)
-		// [11] unlock
-		return nil
 	})
 }
 
@@ -222,36 +243,54 @@ func try(c *cli.Context) error {
 	if err := prog.NArgs(c, 1, 1); err != nil {
 		return err
 	}
-	m, mutex, err := mapMutex(c.Args().First())
+	m, mutex, err := mapMutex(c.Args().First(), c.Bool("robust"))
 	if err != nil {
 		return err
 	}
 	defer m.Close()
 	return m.Guard(func() error {
 		// [12] lock if nobody has it, and let it go
-		acquired := false
-		err := prog.HoldSignals(func(context.Context) (err error) {
-			if acquired = mutex.TryLock(); acquired {
-				err = mutex.Unlock()
+		err := prog.HoldSignals(func(context.Context) error {
+			err := mutex.TryLock()
+			if errors.Is(err, shared.ErrOwnerDead) {
+				err = recovered(mutex)
 			}
-			return err
+			if err != nil {
+				return err
+			}
+			return mutex.Unlock()
 		})
-		if err != nil {
-			return err
-		}
-		if !acquired {
+		if errors.Is(err, unix.EBUSY) {
 			if _, err := fmt.Fprintln(prog.Stdout, "busy"); err != nil {
 				return err
 			}
 			return prog.Quiet
+		}
+		if err != nil {
+			return err
 		}
 		_, err = fmt.Fprintln(prog.Stdout, "acquired")
 		return err
 	})
 }
 
+// A locker is what both kinds of mutex have in common.
+type locker interface {
+	LockContext(context.Context) error
+	TryLock() error
+	Unlock() error
+}
+
+// recovered is called with the lock when its owner has died. There is nothing to
+// put right here: the mutex guards no data in FILE, and a counter is either
+// raised or not.
+func recovered(mutex locker) error {
+	fmt.Fprintln(os.Stderr, "futex_mutex: the owner died with the lock; going on")
+	return mutex.(*shared.RobustMutex).Consistent()
+}
+
 // mapMutex maps the mutex in a file.
-func mapMutex(name string) (*shm.Mapping, *shared.Mutex, error) {
+func mapMutex(name string, robust bool) (*shm.Mapping, locker, error) {
 	// [7] open the file; a new one becomes an unlocked pthread_mutex_t
 	f, err := shm.OpenFile(name, unix.O_RDWR|unix.O_CREAT, 0o666)
 	if err != nil {
@@ -262,10 +301,13 @@ func mapMutex(name string) (*shm.Mapping, *shared.Mutex, error) {
 	if err != nil {
 		return nil, nil, err
 	}
+	kind := uint32(shared.MutexKind)
+	if robust {
+		kind = shared.RobustMutexKind
+	}
 	if st.Mode().IsRegular() && st.Size() == 0 {
 		// Two programs may both come here: they write the same.
-		kind := binary.NativeEndian.AppendUint32(nil, shared.MutexKind)
-		if _, err := f.WriteAt(kind, shared.MutexKindOffset); err != nil {
+		if _, err := f.WriteAt(binary.NativeEndian.AppendUint32(nil, kind), shared.MutexKindOffset); err != nil {
 			return nil, nil, err
 		}
 		if err := shm.Allocate(f, shared.PthreadMutexSize); err != nil {
@@ -273,10 +315,22 @@ func mapMutex(name string) (*shm.Mapping, *shared.Mutex, error) {
 		}
 	}
 	// [8] map it
-	m, err := shm.Map(f, shared.MutexSize, shared.MutexSize)
+	m, err := shm.Map(f, shared.PthreadMutexSize, shared.PthreadMutexSize)
 	if err != nil {
 		return nil, nil, err
 	}
-	mutex, err := shared.MutexAt(m.Bytes)
+	if k := binary.NativeEndian.Uint32(m.Bytes[shared.MutexKindOffset:]); k != kind {
+		m.Close()
+		return nil, nil, prog.Hint(fmt.Errorf("%s: mutex has kind %d, want %d", name, k, kind),
+			"%d is a normal shared mutex, %d a robust one, for which --robust is", shared.MutexKind, shared.RobustMutexKind)
+	}
+	mutex, err := mutexAt(m.Bytes, robust)
 	return m, mutex, err
+}
+
+func mutexAt(mem []byte, robust bool) (locker, error) {
+	if robust {
+		return shared.RobustMutexAt(mem)
+	}
+	return shared.MutexAt(mem)
 }
