@@ -42,6 +42,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -77,7 +78,7 @@ func run(c *cli.Context) error {
 	// [1] create the object; one that exists may be in use
 	f, err := shm.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, objPerms)
 	if errors.Is(err, unix.EEXIST) {
-		return prog.Hint(err, "another writer uses it, or one was killed; then: rm /dev/shm%s", name)
+		return prog.Hint(err, "another writer uses it, or one was killed; then: rm /dev/shm/%s", strings.TrimLeft(name, "/"))
 	}
 	if err != nil {
 		return err
