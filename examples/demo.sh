@@ -7,6 +7,7 @@ PATH=$bin:$PATH
 TMPDIR=$(mktemp -d) || exit 1
 cd "$TMPDIR" || exit 1
 failed=0
+exec 2>&1 # one transcript
 
 # Names of objects that all processes of the machine see carry our number.
 shm=/pshm_demo.$$
@@ -28,7 +29,7 @@ title() { printf '\n== %s\n' "$*"; }
 run() {
 	printf '$ %s\n' "$1"
 	case $1 in
-	*'&') eval "${1%&}" & ;;
+	*"&") eval "exec ${1%&}" & ;;
 	*) eval "$1" || { echo "demo: status $?"; failed=1; } ;;
 	esac
 }
