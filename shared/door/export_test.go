@@ -1,0 +1,9 @@
+package door
+
+import "time"
+
+// Hasty is c with a shorter grace for idle connections.
+func (c Config) Hasty() Config {
+	c.grace = 20 * time.Millisecond
+	return c
+}
