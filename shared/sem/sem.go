@@ -171,11 +171,11 @@ func (s *Sem) take() (bool, error) {
 
 // Wait wraps sem_wait(3): it takes one off the value and blocks while that is 0.
 // It holds an OS thread while it sleeps. Unlike C's it does not end with EINTR.
-func (s *Sem) Wait() error { return s.wait(nil, time.Time{}) }
+func (s *Sem) Wait() error { return s.wait(context.Background(), time.Time{}) }
 
 // WaitUntil wraps sem_timedwait(3): it is Wait with an end. ETIMEDOUT: the
 // deadline has passed and the value is 0. The zero Time means no deadline.
-func (s *Sem) WaitUntil(deadline time.Time) error { return s.wait(nil, deadline) }
+func (s *Sem) WaitUntil(deadline time.Time) error { return s.wait(context.Background(), deadline) }
 
 // WaitContext is Wait until ctx is done, which it notices within a tenth of a
 // second, and then fails with ctx.Err(). A deadline of ctx is kept exactly.
@@ -223,7 +223,7 @@ func (s *Sem) sleep(ctx context.Context, deadline time.Time) error {
 		}
 		now := time.Now()
 		until := now.Add(slice)
-		if ctx != nil && ctx.Err() != nil {
+		if ctx.Err() != nil {
 			s.leave()
 			return ctx.Err()
 		}
