@@ -58,6 +58,9 @@ func again(errno error) error {
 //
 // Errors to expect: EFAULT, as for Wait.
 func Wake(addr *atomic.Uint32, n int) (int, error) {
+	if n <= 0 {
+		return 0, nil // the kernel takes that for 1
+	}
 	woken, errno := wake(addr, n)
 	if errno != 0 {
 		return 0, os.NewSyscallError("futex", errno)
