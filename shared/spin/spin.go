@@ -94,9 +94,9 @@ func (w *Wait) yielding(look func() bool, waits uint32) bool {
 		now := time.Since(epoch)
 		done := look()
 		if yield := now - before; yield > longYield {
-			shift := min(w.shift.Add(1), maxShift-3)
-			w.gate.Store(int64(now + yield<<(3+shift-1)))
-			w.shift.Store(shift)
+			shift := w.shift.Load()
+			w.gate.Store(int64(now + yield<<(3+shift)))
+			w.shift.Store(min(shift+1, maxShift-3))
 			return done
 		}
 		if done {
