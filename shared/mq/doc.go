@@ -10,7 +10,8 @@
 // # Calls that wait
 //
 // Each of Send and Receive comes in four forms. All of them first try without
-// waiting, and make one system call when that succeeds.
+// waiting, and make one system call when that succeeds. The first two then look
+// again for at most a fraction of a millisecond (package spin) before they block.
 //
 //	Send, Receive                  the plain blocking call of C. It holds an OS thread while it waits.
 //	SendUntil, ReceiveUntil        the same with a deadline on CLOCK_REALTIME. Holds a thread, too.
