@@ -4,6 +4,9 @@
 # generator, which doubles the time a program takes to start.
 export CGO_ENABLED = 0
 TAGS = urfave_cli_no_docs
+
+# Where the binaries begin: prog asks there which descriptors were closed.
+LDFLAGS = -ldflags=-E=ipcbook/shared/prog.start
 GO = go
 CC = cc
 CFLAGS = -std=c11 -O2 -Wall -Wextra -pedantic
@@ -17,7 +20,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1	/p' $(MAKEFILE_LIST) | expand -t 12
 
 build: ## all programs to bin/
-	@$(GO) build -trimpath -tags $(TAGS) -o bin/ $(addprefix ./examples/,$(mains))
+	@$(GO) build -trimpath -tags $(TAGS) $(LDFLAGS) -o bin/ $(addprefix ./examples/,$(mains))
 
 demo: build ## run every program and every pair, and show what they do
 	@sh examples/demo.sh "$(CURDIR)/bin"
@@ -31,7 +34,7 @@ checkptr: ## the tests with the compiler's checks of unsafe pointers
 cross: ## build for amd64 and arm64
 	GOARCH=amd64 $(GO) vet -tags $(TAGS) ./...
 	GOARCH=arm64 $(GO) vet -tags $(TAGS) ./...
-	GOARCH=arm64 $(GO) build -tags $(TAGS) -o /dev/null ./examples/...
+	GOARCH=arm64 $(GO) build -tags $(TAGS) $(LDFLAGS) -o bin/arm64/ $(addprefix ./examples/,$(mains))
 
 c: ## the C twins to bin/c/ (needs a C compiler)
 	@command -v $(CC) >/dev/null || { echo "make c: no C compiler ($(CC)); on Debian: apt-get install gcc libc6-dev"; exit 1; }

@@ -18,8 +18,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -36,7 +38,7 @@ import (
 // prints help, and a leading "--" ends the options.
 func Run(app *cli.App, failure int) {
 	dieByDefault(unix.SIGQUIT) // the Go runtime would print its stacks
-
+	keepClosed()
 	os.Exit(status(app.Name, failure, run(app, os.Args)))
 }
 
@@ -53,6 +55,7 @@ func run(app *cli.App, args []string) (err error) {
 	app.UseShortOptionHandling = true
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = usageError
+	app.CommandNotFound = helpAnyway
 	for _, c := range app.Commands {
 		c.HideHelpCommand = true
 		c.UseShortOptionHandling = true
@@ -67,6 +70,15 @@ func run(app *cli.App, args []string) (err error) {
 		return err
 	}
 	return out.err
+}
+
+// helpAnyway prints help for "--help WORD" where WORD is no command but data.
+func helpAnyway(c *cli.Context, _ string) {
+	if slices.Contains(c.App.Commands, c.Command) {
+		cli.ShowSubcommandHelp(c)
+		return
+	}
+	cli.ShowAppHelp(c)
 }
 
 // dataOnly prepares the arguments of a program without options: all of them
@@ -107,18 +119,13 @@ func NArgs(c *cli.Context, min, max int) error {
 	if n >= min && n <= max {
 		return nil
 	}
-	want := strconv.Itoa(min)
-	if max != min {
-		want = fmt.Sprintf("%d to %d", min, max)
+	switch {
+	case max > min:
+		return Usage(c, "want %d to %d arguments, got %d", min, max, n)
+	case max == 1:
+		return Usage(c, "want 1 argument, got %d", n)
 	}
-	return Usage(c, "want %s argument%s, got %d", want, plural(max), n)
-}
-
-func plural(n int) string {
-	if n == 1 {
-		return ""
-	}
-	return "s"
+	return Usage(c, "want %d arguments, got %d", max, n)
 }
 
 // Hint adds to err a line that says what a person can do about it.
@@ -141,13 +148,12 @@ var Quiet = errors.New("no")
 // status prints err and returns the exit status, or does not return when the
 // process is to die of a signal.
 func status(name string, failure int, err error) int {
-	if sig := caught(); sig != 0 {
-		die(sig)
-	}
+	dieIfAsked()
 	switch {
 	case err == nil:
 		return 0
 	case errors.Is(err, errStdoutGone):
+		ends.Lock()
 		die(unix.SIGPIPE)
 	case !errors.Is(err, Quiet):
 		fmt.Fprint(os.Stderr, printable(name, err.Error()))
@@ -161,13 +167,18 @@ func status(name string, failure int, err error) int {
 func printable(name, msg string) string {
 	var b strings.Builder
 	b.WriteString(name + ": ")
-	for _, r := range strings.TrimSuffix(msg, "\n") {
-		if r == '\n' || strconv.IsPrint(r) && r != '\uFFFD' {
+	for msg = strings.TrimSuffix(msg, "\n"); msg != ""; {
+		r, n := utf8.DecodeRuneInString(msg)
+		switch {
+		case r == utf8.RuneError && n == 1: // no UTF-8
+			fmt.Fprintf(&b, `\x%02x`, msg[0])
+		case r == '\n' || strconv.IsPrint(r):
 			b.WriteRune(r)
-			continue
+		default:
+			q := strconv.QuoteRuneToASCII(r)
+			b.WriteString(q[1 : len(q)-1])
 		}
-		q := strconv.QuoteRuneToASCII(r)
-		b.WriteString(q[1 : len(q)-1])
+		msg = msg[n:]
 	}
 	b.WriteByte('\n')
 	return b.String()

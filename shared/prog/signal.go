@@ -4,14 +4,16 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// ending are the signals that ask a program to end. One that was ignored when
-// the program was started (a shell's background job, nohup) stays ignored.
+// ending are the signals that ask a program to end. SIGINT or SIGHUP that was
+// ignored when the program was started (a shell's background job, nohup) stays
+// ignored. Of SIGTERM the Go runtime does not tell, and takes it anyway.
 var ending = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 
 var ends struct {
@@ -42,8 +44,8 @@ func Cleanup(f func()) (done func()) {
 
 // HoldSignals calls f, a piece of work that must not be cut in the middle, such as
 // one that holds a lock other processes wait for. SIGINT, SIGTERM and SIGHUP
-// cancel ctx, which ends f's waits, and end the process once f has returned.
-// Calls do not nest.
+// cancel ctx, which ends f's waits, and end the process once f has returned and
+// so has each other f that HoldSignals was called with meanwhile.
 func HoldSignals(f func(ctx context.Context) error) error {
 	ends.Lock()
 	watch()
@@ -55,11 +57,10 @@ func HoldSignals(f func(ctx context.Context) error) error {
 
 	defer func() {
 		ends.Lock()
+		defer ends.Unlock()
 		ends.holds--
-		sig := ends.sig
-		ends.Unlock()
-		if sig != 0 {
-			die(sig)
+		if ends.holds == 0 && ends.sig != 0 {
+			die(ends.sig)
 		}
 	}()
 	return f(ends.ctx)
@@ -81,33 +82,43 @@ func watch() {
 		for sig := range c {
 			ends.Lock()
 			ends.sig = sig.(syscall.Signal)
-			held := ends.holds > 0
-			if held {
-				ends.cancel()
+			if ends.holds == 0 {
+				die(ends.sig)
 			}
+			ends.cancel()
 			ends.Unlock()
-			if !held {
-				die(sig.(syscall.Signal))
-			}
 		}
 	}()
 }
 
-// caught returns the signal that has asked the program to end, or 0.
-func caught() unix.Signal {
+// dieIfAsked ends the process if a signal has asked it to end.
+func dieIfAsked() {
 	ends.Lock()
 	defer ends.Unlock()
-	return ends.sig
+	if ends.sig != 0 {
+		die(ends.sig)
+	}
 }
 
 // die runs the clean-ups and lets sig end the process by the kernel's default
-// action, so that the parent sees in the wait status what it would see of C.
+// action, so that the parent sees in the wait status what it would see of C. The
+// caller holds ends, which is not released any more: nobody enters HoldSignals,
+// registers or dies a second time.
 func die(sig unix.Signal) {
-	ends.Lock() // not released: nobody registers or dies a second time
 	for i := len(ends.cleanups) - 1; i >= 0; i-- {
 		(*ends.cleanups[i])()
 	}
 	dieByDefault(sig)
-	unix.Kill(unix.Getpid(), sig)
-	select {} // the signal is on its way
+	runtime.LockOSThread()
+	unblock(sig)
+	unix.Tgkill(unix.Getpid(), unix.Gettid(), sig)
+	os.Exit(128 + int(sig)) // process 1 of a container does not die of it
+}
+
+// unblock lets sig through to the calling thread: who started the program may
+// have blocked it.
+func unblock(sig unix.Signal) {
+	var set unix.Sigset_t
+	set.Val[(sig-1)/64] = 1 << ((sig - 1) % 64)
+	unix.PthreadSigmask(unix.SIG_UNBLOCK, &set, nil)
 }

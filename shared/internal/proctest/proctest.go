@@ -32,7 +32,11 @@ type Role func(args []string) error
 func Main(m *testing.M, roles map[string]Role) {
 	name, ok := os.LookupEnv(roleVar)
 	if !ok {
-		os.Exit(m.Run())
+		code := m.Run()
+		for _, f := range atExit {
+			f()
+		}
+		os.Exit(code)
 	}
 	os.Unsetenv(roleVar) // a grandchild has no role
 	role := roles[name]
@@ -46,6 +50,11 @@ func Main(m *testing.M, roles map[string]Role) {
 	}
 	os.Exit(0)
 }
+
+var atExit []func()
+
+// AtExit makes f run after the last test.
+func AtExit(f func()) { atExit = append(atExit, f) }
 
 // Command returns a command that runs the test binary in a role.
 func Command(role string, args ...string) *exec.Cmd {
