@@ -31,8 +31,9 @@
 //     five, and further clients in connect. Children are reaped.
 //   - A client that sends nothing for 5 seconds is dropped.
 //   - Messages are printed as they are, NUL bytes too, where printf's %s stops. Up to
-//     255 bytes are read, where the original reads 256 and then writes behind its
-//     buffer. The line is out before the answer is sent.
+//     255 bytes are printed, where the original reads 256 and then writes behind its
+//     buffer; the rest of a longer message is read and dropped. The line is out before
+//     the answer is sent.
 //   - The socket of a server that has died is replaced, but that of a live server is
 //     in use, and what is no socket is left alone; the original removes all of them.
 //     Two servers that start at once lock the directory of PATH for that moment.
@@ -111,6 +112,9 @@ func listen(path string) error {
 		return err
 	}
 	if _, err := prog.Stdout.Write(nil); err != nil { // fails if it is closed
+		return err
+	}
+	if err := startTimers(); err != nil {
 		return err
 	}
 	// [1] create the socket
