@@ -141,9 +141,13 @@ func Map(f *os.File, size, need int) (*Mapping, error) {
 	if !st.Mode().IsRegular() {
 		return fail("mmap", fmt.Errorf("is a %s, want a regular file: %w", kind(st.Mode()), unix.EINVAL))
 	}
-	page := int64(os.Getpagesize())
-	if have := st.Size(); size <= 0 || have < int64(need) || have <= (int64(size)-1)/page*page {
-		return fail("mmap", fmt.Errorf("has %d bytes, want %d: %w", have, max(need, 1), unix.EINVAL))
+	if size <= 0 {
+		return fail("mmap", fmt.Errorf("length %d: %w", size, unix.EINVAL))
+	}
+	page := os.Getpagesize()
+	least := int64(max(need, (size-1)/page*page+1))
+	if have := st.Size(); have < least {
+		return fail("mmap", fmt.Errorf("has %d bytes, want %d: %w", have, least, unix.EINVAL))
 	}
 	m := &Mapping{name: f.Name()}
 	err = control(f, func(fd int) (err error) {
@@ -182,9 +186,10 @@ func (m *Mapping) Close() error {
 }
 
 // Guard calls f, which works with the mapping in the goroutine that calls Guard.
-// If an access faults because the file has become shorter, Guard returns an
-// error that wraps ErrTruncated, where a C program would die of SIGBUS. What f
-// had deferred has run. A fault at any other address is left to crash.
+// If an access faults because the file has become shorter, also that of a system
+// call (EFAULT), Guard returns an error that wraps ErrTruncated, where a C program
+// would die of SIGBUS. What f had deferred has run. A fault at any other address
+// is left to crash.
 func (m *Mapping) Guard(f func() error) (err error) {
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
 	defer func() {
@@ -201,7 +206,10 @@ func (m *Mapping) Guard(f func() error) (err error) {
 		}
 		panic(r)
 	}()
-	return f()
+	if err = f(); errors.Is(err, unix.EFAULT) {
+		err = &fs.PathError{Op: "access", Path: m.name, Err: ErrTruncated}
+	}
+	return err
 }
 
 // control calls f with the descriptor and repeats it after EINTR. The file stays
