@@ -78,7 +78,7 @@ func (m *Mutex) Lock() error {
 	if m.word.CompareAndSwap(unlocked, locked) {
 		return nil
 	}
-	return m.lockSlow(nil, time.Time{})
+	return m.lockSlow(context.Background(), time.Time{})
 }
 
 // LockUntil is Lock with an end: when the deadline has passed it fails with an
@@ -88,7 +88,7 @@ func (m *Mutex) LockUntil(deadline time.Time) error {
 	if m.word.CompareAndSwap(unlocked, locked) {
 		return nil
 	}
-	return m.lockSlow(nil, deadline)
+	return m.lockSlow(context.Background(), deadline)
 }
 
 // LockContext is Lock until ctx is done, which it notices within a tenth of a
@@ -151,8 +151,9 @@ func (m *Mutex) lockSlow(ctx context.Context, deadline time.Time) error {
 				until = deadline
 			}
 		}
-		if ctx != nil && ctx.Err() != nil {
-			return ctx.Err()
+		// A deadline of ctx is ours too, and says more above.
+		if err := ctx.Err(); err != nil && err != context.DeadlineExceeded {
+			return err
 		}
 		if err := futex.WaitUntil(m.word, contended, until); err != nil && err != unix.ETIMEDOUT {
 			return err

@@ -3,6 +3,7 @@ package shared
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -27,6 +28,11 @@ const (
 	queueCurrent  = 96
 	queueMessages = 100
 )
+
+// ErrLocked is what Enqueue and Dequeue fail with, besides ctx.Err(), when another
+// process has kept the lock until ctx was done. The lock does not tell whether that
+// process is alive.
+var ErrLocked = errors.New("its value is 0: another process has it, or died with it")
 
 // A Queue is a process's handle of the five-slot queue in a mapped file:
 //
@@ -84,15 +90,19 @@ func (q *Queue) Init() error {
 	return nil
 }
 
-// Check tells whether the memory holds a queue: initialised semaphores and a
-// current within bounds.
+// Check tells whether the memory holds a queue: initialised semaphores, and their
+// values and current within bounds.
 func (q *Queue) Check() error {
 	for _, f := range []struct {
 		name string
 		sem  *sem.Sem
-	}{{"lock", q.lock}, {"empty", q.empty}, {"full", q.full}} {
+		most int
+	}{{"lock", q.lock, 1}, {"empty", q.empty, QueueSlots}, {"full", q.full, QueueSlots}} {
 		if err := f.sem.Check(); err != nil {
 			return fmt.Errorf("semaphore %s: %w", f.name, err)
+		}
+		if err := atMost(f.name, f.sem, f.most); err != nil {
+			return err
 		}
 	}
 	_, err := q.index(0, QueueSlots)
@@ -128,9 +138,13 @@ func (q *Queue) Enqueue(ctx context.Context, msg []byte) error {
 // store is the part of Enqueue that holds the lock.
 func (q *Queue) store(ctx context.Context, msg []byte) error {
 	if err := q.lock.WaitContext(ctx); err != nil {
-		return fmt.Errorf("wait for the lock (semaphore lock): %w", err)
+		return q.locked(err)
 	}
 	i, err := q.index(0, QueueSlots-1)
+	if err == nil {
+		// A post that failed after the store would leave a message uncounted.
+		err = atMost("empty", q.empty, QueueSlots-1)
+	}
 	if err == nil {
 		i++
 		q.current.Store(int32(i))
@@ -165,9 +179,12 @@ func (q *Queue) Dequeue(ctx context.Context, slot *[SlotSize]byte) (int, error) 
 // load is the part of Dequeue that holds the lock.
 func (q *Queue) load(ctx context.Context, slot *[SlotSize]byte) error {
 	if err := q.lock.WaitContext(ctx); err != nil {
-		return fmt.Errorf("wait for the lock (semaphore lock): %w", err)
+		return q.locked(err)
 	}
 	i, err := q.index(1, QueueSlots)
+	if err == nil {
+		err = atMost("full", q.full, QueueSlots-1) // as in store
+	}
 	if err == nil {
 		copy(slot[:], q.slots[i*SlotSize:])
 		q.current.Store(int32(i - 1))
@@ -176,6 +193,27 @@ func (q *Queue) load(ctx context.Context, slot *[SlotSize]byte) error {
 		err = perr
 	}
 	return err
+}
+
+// locked says what Enqueue or Dequeue has waited for when it did not get the lock.
+func (q *Queue) locked(err error) error {
+	if v, verr := q.lock.Value(); verr == nil && v == 0 {
+		err = fmt.Errorf("%w: %w", ErrLocked, err)
+	}
+	return fmt.Errorf("wait for the lock (semaphore lock): %w", err)
+}
+
+// atMost checks the value of a semaphore that counts messages or free slots. Who
+// has taken one of the five from the other semaphore finds four here, or fewer.
+func atMost(name string, s *sem.Sem, most int) error {
+	v, err := s.Value()
+	if err != nil {
+		return fmt.Errorf("semaphore %s: %w", name, err)
+	}
+	if v > most {
+		return corrupt("semaphore "+name, v, fmt.Sprintf("0 to %d", most))
+	}
+	return nil
 }
 
 // index reads current, once, and checks that it is from min to max.

@@ -61,7 +61,9 @@ const (
 // them.
 //
 // Because the owner is a thread, a goroutine is locked to its thread from Lock to
-// Unlock, and the same goroutine has to call both.
+// Unlock, and the same goroutine has to call both. One that ends without Unlock
+// takes its thread with it, and the next to lock gets ErrOwnerDead. That does not
+// hold for the main thread, which the Go runtime keeps as long as the process is.
 //
 // Source: Linux Documentation/locking/robust-futex-ABI.rst, kernel/futex/core.c;
 // glibc nptl/pthread_mutex_lock.c.
@@ -100,10 +102,10 @@ func (m *RobustMutex) Check() error {
 // Lock takes the mutex and blocks while a living thread holds it. It returns nil
 // or ErrOwnerDead with the lock, any other error without it: ErrNotRecoverable;
 // EDEADLK, this goroutine has it.
-func (m *RobustMutex) Lock() error { return m.lock(nil, time.Time{}, false) }
+func (m *RobustMutex) Lock() error { return m.lock(context.Background(), time.Time{}, false) }
 
 // TryLock takes the mutex if nobody holds it. EBUSY: somebody does.
-func (m *RobustMutex) TryLock() error { return m.lock(nil, time.Time{}, true) }
+func (m *RobustMutex) TryLock() error { return m.lock(context.Background(), time.Time{}, true) }
 
 // LockContext is Lock until ctx is done, which it notices within a tenth of a
 // second, and then fails with ctx.Err(). When a deadline of ctx has passed it fails
@@ -157,10 +159,10 @@ func (m *RobustMutex) acquire(ctx context.Context, deadline time.Time, tid uint3
 			t.count.Store(1)
 			t.owner.Store(inconsistent) // nusers still counts the dead owner
 			return ErrOwnerDead
-		case v&tidMask == tid:
-			return fmt.Errorf("mutex is held by this thread: %w", unix.EDEADLK)
 		case try:
 			return unix.EBUSY
+		case v&tidMask == tid:
+			return fmt.Errorf("mutex is held by this thread: %w", unix.EDEADLK)
 		}
 		now := time.Now()
 		until := now.Add(slice)
@@ -172,8 +174,9 @@ func (m *RobustMutex) acquire(ctx context.Context, deadline time.Time, tid uint3
 				until = deadline
 			}
 		}
-		if ctx != nil && ctx.Err() != nil {
-			return ctx.Err()
+		// A deadline of ctx is ours too, and says more above.
+		if err := ctx.Err(); err != nil && err != context.DeadlineExceeded {
+			return err
 		}
 		if v&waiters == 0 && !t.lock.CompareAndSwap(v, v|waiters) {
 			continue
@@ -197,13 +200,20 @@ func (m *RobustMutex) Consistent() error {
 
 // Unlock frees the mutex and wakes a waiter if there may be one. After
 // ErrOwnerDead without Consistent the mutex is not recoverable from now on.
-// EPERM: this goroutine does not hold it.
+// EPERM: this goroutine does not hold it. ErrCorrupt: it did, but somebody has
+// overwritten the word; it does not any more.
 func (m *RobustMutex) Unlock() error {
 	t := m.t
-	if t.lock.Load()&tidMask != uint32(unix.Gettid()) {
-		return fmt.Errorf("mutex is held by thread %d, not by this one: %w", t.lock.Load()&tidMask, unix.EPERM)
-	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	r := thisThread()
+	if v := t.lock.Load(); v&tidMask != r.tid {
+		if r.drop(t) {
+			runtime.UnlockOSThread()
+			return corrupt("the mutex word", fmt.Sprintf("%#x", v), fmt.Sprintf("this thread, %#x", r.tid))
+		}
+		return fmt.Errorf("mutex is held by thread %d, not by this one: %w", v&tidMask, unix.EPERM)
+	}
 	r.begin(t)
 	r.drop(t)
 	t.count.Store(0)
@@ -272,9 +282,12 @@ func (r *robustThread) push(t *robustT) {
 	r.link()
 }
 
-func (r *robustThread) drop(t *robustT) {
+// drop tells whether t was held.
+func (r *robustThread) drop(t *robustT) bool {
+	n := len(r.held)
 	r.held = slices.DeleteFunc(r.held, func(h *robustT) bool { return h == t })
 	r.link()
+	return len(r.held) < n
 }
 
 // link writes the list anew. It never follows a pointer that it finds in shared
