@@ -747,7 +747,7 @@ func TestOutOfDescriptors(t *testing.T) {
 func TestPassDoor(t *testing.T) {
 	noLeak(t)
 	_, path := create(t, door.Config{}, echo, 0)
-	var inner *door.Client
+	inner := open(t, path)
 	_, path2 := create(t, door.Config{}, func(c *door.Call, _ any, _ []byte, _ []*os.File) {
 		f, err := inner.File()
 		if err != nil {
@@ -756,7 +756,6 @@ func TestPassDoor(t *testing.T) {
 		defer f.Close()
 		c.Return(nil, f)
 	}, 0)
-	inner = open(t, path)
 	os.Remove(path) // it goes by the door, not the name
 	arg := door.Arg{RDesc: 1}
 	if err := open(t, path2).Call(bg, &arg); err != nil {

@@ -57,10 +57,13 @@
 // One call is in flight on a connection; a Client opens further connections for
 // concurrent calls and keeps at most 64 idle ones. A server has at most MaxCalls
 // calls in progress and MaxConns connections (Config). A connection costs it a
-// goroutine, a descriptor and about 4 KiB; a call in progress 64 KiB, and DataMax
-// if the argument is larger than that. A connection on which a bad frame came is
-// closed, the others do not notice. A client that closes its sending half still
-// gets the result of its call.
+// goroutine, a descriptor and about 12 KiB; a call in progress 64 KiB, and the size of
+// its argument and of its result if they are larger than that. An idle connection
+// of a client keeps at most 4 MiB, if it has had large arguments. Up to 16 of a
+// server's connections and 64 of a process's calls hold a thread while they wait,
+// each for at most 5 ms at a time. A connection on which a bad frame came is closed,
+// the others do not notice. A client that closes its sending half still gets the
+// result of its call.
 //
 // # The wire format, version 1
 //

@@ -164,7 +164,7 @@ func (c Config) Create(proc ServerProc, cookie any, attr Attr) (*Door, error) {
 	if attr&RefuseDesc == 0 {
 		d.descMax.Store(MaxDesc)
 	}
-	d.hot.max.Store(int32(min(4, (c.MaxCalls+1)/2)))
+	d.hot.max.Store(int32(min(16, c.MaxCalls)))
 	d.ctx, d.cancel = context.WithCancel(context.Background())
 	return d, nil
 }
@@ -276,10 +276,10 @@ func (d *Door) Close() error {
 			first = err
 		}
 	}
-	d.cancel()
-	for _, c := range conns {
+	for _, c := range conns { // first, lest a procedure that is told still answers
 		c.end()
 	}
+	d.cancel()
 	return first
 }
 

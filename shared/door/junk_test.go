@@ -381,10 +381,11 @@ func TestBadResults(t *testing.T) {
 		{res(func(f *frame) {
 			f.flags = fMemfd
 			f.body = nil
-			f.size = 99 << 10
+			f.size = 100<<10 + 1
 			f.fds = []int{big, null, null}
 			f.ndesc = 2
 		}), unix.EPROTO},
+		{res(func(f *frame) { f.flags = fMemfd; f.body = nil; f.size = 9; f.fds = []int{memfd(t, 9, 0)} }), unix.EPROTO},
 		{good(tReturn, make([]byte, 64<<10+1)), unix.EPROTO},
 		{errno(unix.EBADF), unix.EBADF},
 		{errno(unix.EMFILE), unix.EMFILE},

@@ -121,7 +121,14 @@ func (r *raw) recv() (f frame, ok bool) {
 
 func recvFrame(fd int) (f frame, err error) {
 	b, oob := make([]byte, 1<<17), make([]byte, 2048)
-	n, oobn, _, _, err := unix.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC)
+	var n, oobn int
+	for {
+		// The timeout of dialRaw makes a receive return EINTR for any signal.
+		n, oobn, _, _, err = unix.Recvmsg(fd, b, oob, unix.MSG_CMSG_CLOEXEC)
+		if err != unix.EINTR {
+			break
+		}
+	}
 	if err == unix.ECONNRESET || err == nil && n == 0 {
 		return f, io.EOF
 	}

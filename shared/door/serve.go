@@ -1,7 +1,6 @@
 package door
 
 import (
-	"errors"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -400,9 +399,7 @@ func (c *conn) detach() bool {
 		return c.fail(unix.EPERM)
 	}
 	if err := c.at.detach(); err != nil {
-		e := unix.EIO
-		errors.As(err, &e)
-		return c.fail(e)
+		return c.fail(toErrno(err))
 	}
 	return c.transmit(typeReturn, nil, nil) == 0
 }
