@@ -65,11 +65,19 @@ func CommandContext(ctx context.Context, role string, files ...*os.File) *exec.C
 	return cmd
 }
 
-// File returns the i-th of the files that Command gave to this process. name is
-// used in messages. It fails with EBADF in a process that was not given one.
+// File returns the i-th of the files that Command gave to this process. It is
+// called once for each, and before Command. name is used in messages. It fails
+// with EBADF in a process that was not given one.
 func File(i int, name string) (*os.File, error) {
 	fd := 3 + i
-	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC); err != nil {
+	flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0)
+	if err == nil && flags&unix.FD_CLOEXEC != 0 {
+		err = unix.EBADF // opened since exec: the Go runtime reads the CPU limit of its cgroup
+	}
+	if err == nil {
+		_, err = unix.FcntlInt(uintptr(fd), unix.F_SETFD, unix.FD_CLOEXEC)
+	}
+	if err != nil {
 		return nil, &fs.PathError{Op: "inherit", Path: fmt.Sprintf("%s (descriptor %d)", name, fd), Err: err}
 	}
 	return os.NewFile(uintptr(fd), name), nil
