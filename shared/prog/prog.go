@@ -148,6 +148,7 @@ var Quiet = errors.New("no")
 // status prints err and returns the exit status, or does not return when the
 // process is to die of a signal.
 func status(name string, failure int, err error) int {
+	awaitOwn(err)
 	dieIfAsked()
 	switch {
 	case err == nil:

@@ -2,11 +2,15 @@ package prog
 
 import (
 	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"os/signal"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -64,6 +68,19 @@ func HoldSignals(f func(ctx context.Context) error) error {
 		}
 	}()
 	return f(ends.ctx)
+}
+
+// awaitOwn gives a signal a moment to reach us if err tells of a child that died of
+// one which asks programs to end: a terminal sends it to the whole process group,
+// and the child's death may show before our own copy does.
+func awaitOwn(err error) {
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		return
+	}
+	if s, ok := exit.Sys().(syscall.WaitStatus); ok && s.Signaled() && slices.Contains(ending, os.Signal(s.Signal())) {
+		time.Sleep(time.Second)
+	}
 }
 
 // watch starts the goroutine that takes the signals. The caller holds ends.

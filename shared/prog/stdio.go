@@ -89,11 +89,16 @@ func (s stdio) poll(events int16) error {
 	}
 }
 
-// open returns EBADF if the program was started with the descriptor closed. The
-// Go runtime has opened /dev/null in its place (runtime/fds_unix.go), which would
-// turn lost output into silent success.
+// open returns EBADF if the program was started with the descriptor closed and has
+// put nothing in its place since. The Go runtime has opened /dev/null there
+// (runtime/fds_unix.go), which would turn lost output into silent success, and
+// keepClosed a path.
 func (s stdio) open() error {
-	if closedAtStart&(1<<s.fd) != 0 {
+	if closedAtStart&(1<<s.fd) == 0 {
+		return nil
+	}
+	flags, err := unix.FcntlInt(uintptr(s.fd), unix.F_GETFL, 0)
+	if err != nil || flags&unix.O_PATH != 0 {
 		return unix.EBADF
 	}
 	return nil
