@@ -130,7 +130,7 @@ func server(c *cli.Context) error {
 func occupied(err error, path string) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
-		return prog.Hint(err, "a socket is in use there that is no door, or another user's; give another PATH")
+		return prog.Hint(err, "the socket there is in use and no door, another user's, or of a server that is stopped; give another PATH")
 	case errors.Is(err, unix.EEXIST):
 		return prog.Hint(err, "a file with contents or another kind of file is there; give another PATH")
 	case errors.Is(err, unix.EPERM):
@@ -172,10 +172,13 @@ func client(c *cli.Context) error {
 	// [7] open the door
 	d, err := door.OpenContext(ctx, path)
 	if err != nil {
-		if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EBADF) {
+		switch {
+		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EBADF):
 			err = prog.Hint(err, "no door is there; start a server with: doors_emul server %s", path)
+		case c.IsSet("timeout"):
+			err = prog.Waited(c, err, "the server at %s", path)
 		}
-		return prog.Waited(c, err, "the server at %s", path)
+		return err
 	}
 	// [8] call it: the argument goes in, the result comes out
 	arg := door.Arg{Data: binary.NativeEndian.AppendUint32(nil, uint32(id))}

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -88,16 +89,21 @@ static int open_output(const char *name, int in)
     if (S_ISREG(to.st_mode)) {
         if (from.st_dev == to.st_dev && from.st_ino == to.st_ino)
             quit("open", name, "is the input file itself");
-        if (fd != STDOUT_FILENO && ftruncate(fd, 0) == -1)
+        if (fd != STDOUT_FILENO && created == NULL && ftruncate(fd, 0) == -1)
             fail("truncate", name);
     }
     return fd;
 }
 
-static void child(int out)
+static void child(int out, pid_t parent)
 {
     int fd;
 
+    /* It is to die with the parent, even of SIGKILL: it would wait for ever in its
+       open. */
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent)
+        _exit(1);
     made = 0; /* the parent's business */
     created = NULL;
     child_pid = 0;
@@ -121,7 +127,7 @@ int main(int argc, char *argv[])
     static char buf[BUF_SIZE], default_name[4096];
     const char *in_name, *out_name;
     int in, out, pipe, status, opt;
-    pid_t pid;
+    pid_t pid, parent;
     ssize_t n;
 
     while ((opt = getopt_long(argc, argv, "+", options, NULL)) != -1) {
@@ -164,11 +170,12 @@ int main(int argc, char *argv[])
     /* [3] open FILE.gz */
     out = open_output(out_name, in);
     /* [4] create the child, whose standard output is FILE.gz */
+    parent = getpid();
     pid = fork();
     if (pid == -1)
         fail("fork", "gzip");
     if (pid == 0)
-        child(out);
+        child(out, parent);
     child_pid = pid;
     signal(SIGPIPE, SIG_IGN); /* EPIPE says it */
     /* [5] open the FIFO: this waits until the child has opened it */

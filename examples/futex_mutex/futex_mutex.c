@@ -28,6 +28,13 @@ static _Noreturn void fail(const char *call, const char *object)
     exit(1);
 }
 
+/* A line is out before the next step. */
+static void out(void)
+{
+    if (fflush(stdout) == EOF || ferror(stdout))
+        fail("write", "standard output");
+}
+
 static _Noreturn void usage(void)
 {
     fprintf(stderr, "futex_mutex: wrong arguments\n"
@@ -101,6 +108,7 @@ static int spawn(long procs, unsigned long iters)
     }
     /* [4] print the total */
     printf("%llu\n", (unsigned long long)c->total);
+    out();
     return 0;
 }
 
@@ -132,6 +140,10 @@ static struct mutex *map_mutex(const char *name)
     if (m == MAP_FAILED)
         fail("mmap", name);
     close(fd);
+    if (m->kind != MUTEX_KIND) {
+        fprintf(stderr, "futex_mutex: %s: mutex has kind %u, want %d\n", name, (unsigned)m->kind, MUTEX_KIND);
+        exit(1);
+    }
     return m;
 }
 
@@ -155,7 +167,7 @@ static int hold(const char *name, const char *duration)
     lock(m);
     /* [10] say so, and keep it */
     printf("locked\n");
-    fflush(stdout);
+    out();
     nanosleep(&ts, NULL);
     /* [11] unlock */
     unlock(m);
@@ -169,10 +181,12 @@ static int try(const char *name)
     /* [12] lock if nobody has it, and let it go */
     if (!try_lock(m)) {
         printf("busy\n");
+        out();
         return 1;
     }
     unlock(m);
     printf("acquired\n");
+    out();
     return 0;
 }
 

@@ -223,7 +223,7 @@ func hold(c *cli.Context) error {
 				err = recovered(mutex)
 			}
 			if err != nil {
-				return prog.Waited(c, err, "the mutex in %s", name)
+				return hint(prog.Waited(c, err, "the mutex in %s", name), name, c.Bool("robust"))
 			}
 			// [10] say so, and keep it
 			_, err = fmt.Fprintln(prog.Stdout, "locked")
@@ -256,7 +256,7 @@ func try(c *cli.Context) error {
 				err = recovered(mutex)
 			}
 			if err != nil {
-				return err
+				return hint(err, c.Args().First(), c.Bool("robust"))
 			}
 			return mutex.Unlock()
 		})
@@ -289,6 +289,17 @@ func recovered(mutex locker) error {
 	return mutex.(*shared.RobustMutex).Consistent()
 }
 
+// hint adds what a person can do about a mutex that nobody unlocks any more.
+func hint(err error, name string, robust bool) error {
+	switch {
+	case errors.Is(err, shared.ErrNotRecoverable):
+		return prog.Hint(err, "nobody can lock it any more: rm %s", name)
+	case errors.Is(err, unix.ETIMEDOUT) && !robust:
+		return prog.Hint(err, "if its owner was killed nobody unlocks it; when no process uses it: rm %s", name)
+	}
+	return err
+}
+
 // mapMutex maps the mutex in a file.
 func mapMutex(name string, robust bool) (*shm.Mapping, locker, error) {
 	// [7] open the file; a new one becomes an unlocked pthread_mutex_t
@@ -319,13 +330,20 @@ func mapMutex(name string, robust bool) (*shm.Mapping, locker, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if k := binary.NativeEndian.Uint32(m.Bytes[shared.MutexKindOffset:]); k != kind {
+	var mutex locker
+	err = m.Guard(func() (err error) {
+		if k := binary.NativeEndian.Uint32(m.Bytes[shared.MutexKindOffset:]); k != kind {
+			return prog.Hint(fmt.Errorf("%s: mutex has kind %d, want %d", name, k, kind),
+				"%d is a normal shared mutex, %d a robust one, for which --robust is", shared.MutexKind, shared.RobustMutexKind)
+		}
+		mutex, err = mutexAt(m.Bytes, robust)
+		return err
+	})
+	if err != nil {
 		m.Close()
-		return nil, nil, prog.Hint(fmt.Errorf("%s: mutex has kind %d, want %d", name, k, kind),
-			"%d is a normal shared mutex, %d a robust one, for which --robust is", shared.MutexKind, shared.RobustMutexKind)
+		return nil, nil, err
 	}
-	mutex, err := mutexAt(m.Bytes, robust)
-	return m, mutex, err
+	return m, mutex, nil
 }
 
 func mutexAt(mem []byte, robust bool) (locker, error) {

@@ -67,8 +67,8 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	// [3] map all of it, shared
-	m, err := shm.Map(f, int(st.Size()), 1)
+	// [3] map all of it, shared; an empty file is refused
+	m, err := shm.Map(f, max(int(st.Size()), 1), 1)
 	if err != nil {
 		return err
 	}

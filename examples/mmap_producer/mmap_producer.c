@@ -47,8 +47,8 @@ int main(int argc, char *argv[])
     /* [4] store the data: from here on every process that maps the file sees them */
     memcpy(map, data, sizeof data);
     /* [5] keep the mapping until a key is pressed */
-    printf("memory mapped. press any key to exit...\n");
-    fflush(stdout);
+    if (printf("memory mapped. press any key to exit...\n") < 0 || fflush(stdout) == EOF)
+        fail("write standard output for");
     getchar();
     /* [6] unmap */
     if (munmap(map, sizeof data) == -1)

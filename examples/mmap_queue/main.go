@@ -43,6 +43,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -195,7 +196,7 @@ func enqueue(c *cli.Context, q *shared.Queue, msg []byte) error {
 	return prog.HoldSignals(func(ctx context.Context) error {
 		ctx, cancel := prog.Limit(ctx, c)
 		defer cancel()
-		return prog.Waited(c, q.Enqueue(ctx, msg), "a consumer")
+		return hint(prog.Waited(c, q.Enqueue(ctx, msg), "a consumer"))
 	})
 }
 
@@ -206,7 +207,14 @@ func dequeue(c *cli.Context, q *shared.Queue) (msg []byte, err error) {
 		defer cancel()
 		n, err := q.Dequeue(ctx, &slot)
 		msg = slot[:n]
-		return prog.Waited(c, err, "a producer")
+		return hint(prog.Waited(c, err, "a producer"))
 	})
 	return msg, err
+}
+
+func hint(err error) error {
+	if errors.Is(err, shared.ErrLocked) {
+		return prog.Hint(err, "a producer or a consumer may have been killed with the lock; then: rm %s, and start both again", sharedFile)
+	}
+	return err
 }

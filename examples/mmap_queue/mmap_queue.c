@@ -31,9 +31,18 @@ static _Noreturn void usage(void)
     exit(255);
 }
 
+/* A line is out before the next step. */
+static void out(void)
+{
+    if (fflush(stdout) == EOF || ferror(stdout)) {
+        fprintf(stderr, "mmap_queue: write standard output: %s\n", strerror(errno));
+        exit(255);
+    }
+}
+
 static struct queue *map_queue(int fd)
 {
-    struct queue *q = mmap(NULL, sizeof *q, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    struct queue *q = mmap(NULL, QUEUE_MAP_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
 
     if (q == MAP_FAILED)
         fail("mmap");
@@ -72,6 +81,7 @@ static int producer(void)
         fail("open");
     /* [2] make it long enough for the object, and for the slot behind it */
     printf("message size = %d\n", QUEUE_SIZE);
+    out();
     if (lseek(fd, QUEUE_SIZE, SEEK_SET) == -1)
         fail("lseek");
     if (write(fd, "", 1) != 1)
@@ -92,14 +102,14 @@ static int producer(void)
         snprintf(msg, sizeof msg, "%d\n", i);
         enqueue(q, msg);
         printf("enqueued %d\n", i);
-        fflush(stdout);
+        out();
     }
     /* [6] keep the mapping until a key is pressed */
     printf("message queue written\n");
-    fflush(stdout);
+    out();
     getchar();
     /* [7] unmap */
-    if (munmap(q, sizeof *q) == -1)
+    if (munmap(q, QUEUE_MAP_SIZE) == -1)
         fail("munmap");
     close(fd);
     return 0;
@@ -122,7 +132,7 @@ static _Noreturn void consumer(void)
 
         dequeue(q, msg);
         printf("%d: %.*s", count, SLOT_SIZE, msg);
-        fflush(stdout);
+        out();
     }
 }
 

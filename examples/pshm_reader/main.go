@@ -101,8 +101,12 @@ func read(c *cli.Context, shmp *shared.Transfer) error {
 	var failed error
 	for ; ; xfrs++ {
 		// [3] wait for our turn
-		if err := shmp.Rsem.WaitUntil(prog.Deadline(c)); err != nil {
+		err := shmp.Rsem.WaitUntil(prog.Deadline(c))
+		if err == unix.ETIMEDOUT {
 			return errors.Join(failed, prog.Waited(c, err, "the writer (semaphore rsem)"))
+		}
+		if err != nil {
+			return errors.Join(failed, fmt.Errorf("semaphore rsem: %w", err))
 		}
 		// [4] a turn of 0 bytes is the end of the data
 		n, err := shmp.Cnt()
@@ -124,16 +128,16 @@ func read(c *cli.Context, shmp *shared.Transfer) error {
 		}
 		// [6] give the writer a turn
 		if err := shmp.Wsem.Post(); err != nil {
-			return err
+			return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 		}
 	}
 	// [7] let the writer know that we are finished
 	if err := shmp.Wsem.Post(); err != nil {
-		return err
+		return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 	}
 	if failed != nil {
 		return failed
 	}
-	_, err := fmt.Fprintf(os.Stderr, "Received %d bytes (%d xfrs)\n", bytes, xfrs)
-	return err
+	fmt.Fprintf(os.Stderr, "Received %d bytes (%d xfrs)\n", bytes, xfrs)
+	return nil
 }

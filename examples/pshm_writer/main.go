@@ -127,7 +127,7 @@ func write(c *cli.Context, shmp *shared.Transfer) error {
 		shmp.SetCnt(n)
 		// [8] give the reader a turn
 		if err := shmp.Rsem.Post(); err != nil {
-			return err
+			return fmt.Errorf("semaphore rsem: %w", err)
 		}
 		// [9] a turn of 0 bytes was the end of the data
 		if n == 0 {
@@ -139,14 +139,18 @@ func write(c *cli.Context, shmp *shared.Transfer) error {
 	if err := turn(c, shmp); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(os.Stderr, "Sent %d bytes (%d xfrs)\n", bytes, xfrs)
-	return err
+	fmt.Fprintf(os.Stderr, "Sent %d bytes (%d xfrs)\n", bytes, xfrs)
+	return nil
 }
 
 // turn waits for the writer's turn.
 func turn(c *cli.Context, shmp *shared.Transfer) error {
-	if err := shmp.Wsem.WaitUntil(prog.Deadline(c)); err != nil {
+	err := shmp.Wsem.WaitUntil(prog.Deadline(c))
+	if err == unix.ETIMEDOUT {
 		return prog.Waited(c, err, "the reader (semaphore wsem)")
+	}
+	if err != nil {
+		return fmt.Errorf("semaphore wsem: %w", err)
 	}
 	if shmp.ReaderGaveUp() {
 		shmp.SetCnt(0)

@@ -77,5 +77,7 @@ int main(int argc, char *argv[])
     /* [6] wait for the child */
     if (wait(&status) == -1)
         fail("wait");
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "simple_pipe: child: signal: %s\n", strsignal(WTERMSIG(status)));
     return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : 1;
 }
