@@ -42,7 +42,7 @@ c: ## the C twins to bin/c/ (needs a C compiler)
 	@for f in $(twins); do $(CC) $(CFLAGS) -pthread -o bin/c/$$(basename $$f .c) $$f || exit 1; done
 
 compare: ## Go beside C, program by program; EX=NAME shows one in detail
-	@$(GO) run ./e2e/compare $(if $(EX),-ex $(EX))
+	@$(GO) build -o bin/compare ./e2e/compare && bin/compare $(if $(EX),-ex $(EX))
 
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change: $$out"; exit 1; }
