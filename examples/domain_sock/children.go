@@ -95,11 +95,15 @@ func (c *children) reap() {
 		}
 		delete(c.pids, pid)
 		<-c.room
-		if status.Signaled() && status.Signal() != unix.SIGPIPE {
+		if status.Signaled() && !expected[status.Signal()] {
 			report("child", fmt.Errorf("signal: %v", status.Signal()))
 		}
 	}
 }
+
+// expected are the deaths of which there is nothing to say: of a reader of standard
+// output that is gone, and of a signal that a terminal sends to the children, too.
+var expected = map[unix.Signal]bool{unix.SIGPIPE: true, unix.SIGINT: true, unix.SIGTERM: true, unix.SIGHUP: true}
 
 // end ends all children and waits for them. No child starts after it.
 func (c *children) end() {

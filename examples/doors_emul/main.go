@@ -33,6 +33,9 @@
 //   - A door that is attached to PATH already makes room, its server goes on for the
 //     clients it has, and what a dead server has left is replaced. Other files,
 //     sockets that are no doors, and what belongs to another user are left alone.
+//   - The server looks at PATH and its directory before it attaches the door, and
+//     locks the directory meanwhile, so that two servers do not remove each other's.
+//   - The client asks the server for its version when it opens the door.
 //   - When the server ends it takes its door off PATH.
 //   - An argument of the wrong size does not reach the procedure: the call fails.
 //   - The original's procedure is left to the reader. Here it squares.

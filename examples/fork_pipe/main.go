@@ -24,6 +24,7 @@
 //     and no close of its own.
 //   - The parent waits for the child, and a child that fails makes it fail. The
 //     original prints whatever its variable held when no number came.
+//   - What was duplicated is closed; the original keeps both descriptors to its end.
 //   - A write to standard output that fails is an error.
 //   - Arguments are refused; the original ignores them.
 //

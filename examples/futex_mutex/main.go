@@ -40,6 +40,7 @@
 //   - Before it sleeps a process looks at the word a few more times.
 //   - A process that dies makes the program end with a message; in C the others
 //     wait for its lock for ever. SIGINT and SIGTERM unlock before they end hold.
+//   - FILE must be a regular file and not a symlink.
 //   - hold and try know --timeout and --robust; the class of the text has neither.
 //
 // # See also
@@ -49,6 +50,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -316,13 +318,20 @@ func mapMutex(name string, robust bool) (*shm.Mapping, locker, error) {
 	if robust {
 		kind = shared.RobustMutexKind
 	}
-	if st.Mode().IsRegular() && st.Size() == 0 {
-		// Two programs may both come here: they write the same.
-		if _, err := f.WriteAt(binary.NativeEndian.AppendUint32(nil, kind), shared.MutexKindOffset); err != nil {
+	made := binary.NativeEndian.AppendUint32(make([]byte, shared.MutexKindOffset), kind)
+	if st.Mode().IsRegular() && st.Size() <= int64(len(made)) {
+		// Another program may be here too, or was killed here: all write the same.
+		begun := make([]byte, st.Size())
+		if _, err := f.ReadAt(begun, 0); err != nil {
 			return nil, nil, err
 		}
-		if err := shm.Allocate(f, shared.PthreadMutexSize); err != nil {
-			return nil, nil, err
+		if bytes.HasPrefix(made, begun) && len(begun)%len(made) == 0 {
+			if _, err := f.WriteAt(made[shared.MutexKindOffset:], shared.MutexKindOffset); err != nil {
+				return nil, nil, err
+			}
+			if err := shm.Allocate(f, shared.PthreadMutexSize); err != nil {
+				return nil, nil, err
+			}
 		}
 	}
 	// [8] map it

@@ -24,6 +24,7 @@
 //   - Without a NUL in the file the output ends with the file; the original reads
 //     on behind its buffer.
 //   - Diagnostics go to standard error; the original prints them on its output.
+//   - A write to standard output that fails is an error.
 //   - Arguments are refused; the original ignores them.
 //
 // # See also
@@ -33,6 +34,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -58,8 +60,11 @@ func run(c *cli.Context) error {
 	}
 	// [1] open the file, for reading and writing as the mapping will be
 	f, err := shm.OpenFile(sharedFile, unix.O_RDWR, 0)
-	if err != nil {
+	if errors.Is(err, unix.ENOENT) {
 		return prog.Hint(err, "mmap_producer makes it, in the working directory")
+	}
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	// [2] find out how long it is

@@ -25,6 +25,7 @@
 //   - shared.dat must not be a symlink, and must be a regular file.
 //   - Diagnostics go to standard error; the original prints them on its output.
 //   - The message is out before the program waits, also into a pipe.
+//   - A write to standard output that fails is an error.
 //   - Arguments are refused; the original ignores them.
 //
 // # See also

@@ -27,6 +27,9 @@
 //   - The original is two programs, producer and consumer; here they are the two
 //     commands of one.
 //   - The file has 220 bytes instead of 201, so that the fifth slot lies inside.
+//   - shared.dat must be a regular file and not a symlink.
+//   - Each line is out at once, the producer's too; the original's stdio keeps them
+//     when the output is a pipe or a file.
 //   - A file that holds no queue is refused; the original crashes or hangs. So are
 //     impossible values of the index and the semaphores.
 //   - A consumer whose producer starts anew goes on with the new queue, or says
@@ -156,8 +159,11 @@ func consumer(c *cli.Context) error {
 	}
 	// [8] open the producer's file
 	f, err := shm.OpenFile(sharedFile, unix.O_RDWR, 0)
-	if err != nil {
+	if errors.Is(err, unix.ENOENT) {
 		return prog.Hint(err, "mmap_queue producer makes it, in the working directory")
+	}
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	// [9] map it, shared; a producer in C leaves the last slot outside of the file

@@ -138,7 +138,7 @@ func hint(err error, name string) error {
 	case errors.Is(err, unix.EINVAL):
 		return prog.Hint(err, "MAXMSG is 1 to msg_max and MSGSIZE 1 to msgsize_max: see /proc/sys/fs/mqueue")
 	case errors.Is(err, unix.EMFILE):
-		return prog.Hint(err, "your queues take more than RLIMIT_MSGQUEUE bytes: unlink some, make this one smaller, or raise ulimit -q")
+		return prog.Hint(err, "your queues take more than RLIMIT_MSGQUEUE bytes: unlink some, make this one smaller, or raise ulimit -q; or no descriptor is left (RLIMIT_NOFILE, ulimit -n)")
 	case errors.Is(err, unix.ENOSPC):
 		return prog.Hint(err, "there are queues_max queues already: see /proc/sys/fs/mqueue")
 	}

@@ -23,7 +23,8 @@
 //
 // # Differences from the C program
 //
-//   - The object can be named, and an error or a signal removes it.
+//   - The object can be named, and an error or a signal removes it. The mapping is
+//     removed too after an error; the original leaves that to the exit.
 //   - Its memory is allocated before it is mapped: a full /dev/shm is an error,
 //     where the original dies of SIGBUS.
 //   - The counts are 64 bits wide.
