@@ -10,7 +10,7 @@ import (
 
 // mqOpen: int mq_open(const char *name, int oflag, mode_t mode, struct mq_attr *attr)
 func mqOpen(kname string, flags int, mode uint32, attr *Attr) (int, error) {
-	p, err := unix.BytePtrFromString(kname)
+	p, err := cName(kname)
 	if err != nil {
 		return -1, err
 	}
@@ -24,9 +24,20 @@ func mqOpen(kname string, flags int, mode uint32, attr *Attr) (int, error) {
 	return int(fd), nil
 }
 
+// cName returns the name as the system call takes it, in C, and with the slash in
+// front of the first byte, where glibc's callers have it: qemu's emulation of
+// Linux looks for it there.
+func cName(kname string) (*byte, error) {
+	b, err := unix.ByteSliceFromString("/" + kname)
+	if err != nil {
+		return nil, err
+	}
+	return &b[1], nil
+}
+
 // mqUnlink: int mq_unlink(const char *name)
 func mqUnlink(kname string) error {
-	p, err := unix.BytePtrFromString(kname)
+	p, err := cName(kname)
 	if err != nil {
 		return err
 	}
