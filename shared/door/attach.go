@@ -222,7 +222,7 @@ func lock(dir *os.File) (unlock func()) {
 		if err != unix.EAGAIN && err != unix.EINTR || time.Now().After(end) {
 			return func() {}
 		}
-		time.Sleep(min(nap, 50*time.Millisecond))
+		time.Sleep(min(nap, 10*time.Millisecond))
 	}
 }
 

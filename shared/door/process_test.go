@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -81,7 +82,7 @@ func play(role string, args []string) error {
 		if err != nil {
 			return err
 		}
-		if err := limitFiles(args[1]); err != nil {
+		if err := errors.Join(door.StartPoller(), limitFiles(args[1])); err != nil {
 			return err
 		}
 		before := openFiles()
