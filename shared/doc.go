@@ -16,8 +16,7 @@
 //     2. Nobody else can tell; LockUntil reports the word when its time is up.
 //   - Queue: a process that dies inside an operation leaves the semaphore "lock"
 //     at 0, or one token fewer in "empty" or "full" than there are messages or
-//     free slots. EnqueueUntil and DequeueUntil report which semaphore they
-//     waited for.
+//     free slots. Enqueue and Dequeue report which semaphore they waited for.
 //   - Transfer: a half that dies leaves the other waiting for its turn.
 //
 // What is read from shared memory was written by somebody else. Each value is
@@ -35,7 +34,7 @@
 //	reexec  the stand-in for fork
 //	prog    the part every main shares
 //
-// Arrows run one way: shared → sem → spin, futex. None of the packages imports
+// Arrows run one way: shared → sem → shm, spin, futex. None of the packages imports
 // an example.
 package shared
 

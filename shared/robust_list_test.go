@@ -289,6 +289,89 @@ func TestRobustCount(t *testing.T) {
 	}
 }
 
+// A process that dies in the middle of a call, when the mutex is on no list yet, or
+// no longer, or free already but its waiter not woken.
+func TestRobustKilledInTheCall(t *testing.T) {
+	mem, g, c := robustKinds(t, 1)
+	word := func() uint32 { return binary.NativeEndian.Uint32(mem) }
+	count := func() uint32 { return binary.NativeEndian.Uint32(mem[4:]) }
+	next := mem[32:40]
+	for _, kill := range []struct {
+		first, call string
+		when        string
+		now         func() bool
+		next        string
+	}{
+		{"", "lock 0", "taken", func() bool { return word() != 0 }, "EOWNERDEAD"},
+		{"", "lock 0", "taken and counted", func() bool { return count() != 0 }, "EOWNERDEAD"},
+		{"", "lock 0", "linked", func() bool { return binary.NativeEndian.Uint64(next) != 0 }, "EOWNERDEAD"},
+		{"", "try 0", "taken", func() bool { return word() != 0 }, "EOWNERDEAD"},
+		{"lock 0", "unlock 0", "off the list", func() bool { return count() == 0 }, "EOWNERDEAD"},
+		{"lock 0", "unlock 0", "free", func() bool { return word() == 0 }, "ok"},
+	} {
+		p, waiter := g(), c()
+		ask(t, p, "ok", "lock 0") // the first of a thread makes other calls
+		ask(t, p, "ok", "unlock 0")
+		if kill.first != "" {
+			ask(t, p, "ok", "%s", kill.first)
+			waiter.Say("lock 0")
+			waiter.Asleep(1)
+		} else {
+			clear(next) // it has no meaning while the mutex is free
+		}
+		killWhen(t, p, kill.call, kill.now)
+		if kill.first == "" {
+			waiter.Say("lock 0")
+		}
+		line, ok := waiter.LineWithin(proctest.Patience)
+		if !ok || line != kill.next {
+			t.Fatalf("killed in %s when the mutex was %s: the next got %q, want %q", kill.call, kill.when, line, kill.next)
+		}
+		if kill.next == "EOWNERDEAD" {
+			ask(t, waiter, "ok", "consistent 0")
+		}
+		ask(t, waiter, "ok", "unlock 0")
+		robustIn(t, mem, 0).Init() // glibc leaves the count
+	}
+}
+
+// killWhen says a command to a process and kills it when now is true. It looks
+// after each instruction from the call get_robust_list on, with which Lock and
+// Unlock begin.
+func killWhen(t *testing.T, p *proctest.Proc, command string, now func() bool) {
+	t.Helper()
+	runtime.LockOSThread() // the kernel knows the tracer by its thread
+	defer runtime.UnlockOSThread()
+	if err := unix.PtraceSeize(p.Pid); err != nil {
+		ctest.Skip(t, "ptrace: %v", err)
+	}
+	must(t, unix.PtraceInterrupt(p.Pid))
+	late := time.AfterFunc(proctest.Patience, func() { unix.Kill(p.Pid, unix.SIGKILL) })
+	defer late.Stop()
+	goOn := func() error { return unix.PtraceSyscall(p.Pid, 0) } // to the next call
+	for stops := 0; ; stops++ {
+		var status unix.WaitStatus
+		if _, err := unix.Wait4(p.Pid, &status, unix.WALL, nil); err == unix.EINTR {
+			continue
+		} else if err != nil || !status.Stopped() {
+			t.Fatalf("%s: %v, status %#x after %d stops", command, err, status, stops)
+		}
+		if stops == 0 {
+			p.Say("%s", command)
+		}
+		call, err := os.ReadFile(fmt.Sprintf("/proc/%d/syscall", p.Pid))
+		must(t, err)
+		if strings.HasPrefix(string(call), fmt.Sprint(unix.SYS_GET_ROBUST_LIST, " ")) {
+			goOn = func() error { return unix.PtraceSingleStep(p.Pid) }
+		}
+		if now() {
+			p.Kill()
+			return
+		}
+		must(t, goOn())
+	}
+}
+
 // The list goes through shared memory, where a peer can write anything: it is
 // never followed by us.
 func TestRobustGarbageInList(t *testing.T) {

@@ -138,7 +138,7 @@ var (
 var failures = map[string]func() error{
 	"none":    func() error { return nil },
 	"path":    func() error { return errPath },
-	"call":    func() error { return os.NewSyscallError("pipe", unix.EMFILE) },
+	"call":    func() error { return os.NewSyscallError("pipe", unix.EIO) },
 	"hint":    func() error { return errHint },
 	"around":  func() error { return fmt.Errorf("child: %w", errHint) },
 	"quiet":   func() error { return Quiet },

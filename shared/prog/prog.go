@@ -39,7 +39,11 @@ import (
 func Run(app *cli.App, failure int) {
 	dieByDefault(unix.SIGQUIT) // the Go runtime would print its stacks
 	keepClosed()
-	os.Exit(status(app.Name, failure, run(app, os.Args)))
+	err := startTimers()
+	if err == nil {
+		err = run(app, os.Args)
+	}
+	os.Exit(status(app.Name, failure, limited(err)))
 }
 
 // run runs the app and turns a panic, which no input should cause, into an

@@ -169,7 +169,7 @@ func TestFailures(t *testing.T) {
 	t.Parallel()
 	for how, want := range map[string]string{
 		"path":    "fail: mq_open /q: no such file or directory\n",
-		"call":    "fail: pipe: too many open files\n",
+		"call":    "fail: pipe: input/output error\n",
 		"hint":    "fail: mq_open /q: no such file or directory\nhint: create it with: pmsg_create /q\n",
 		"around":  "fail: child: mq_open /q: no such file or directory\nhint: create it with: pmsg_create /q\n",
 		"quiet":   "",
