@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -125,12 +124,12 @@ static struct mutex *map_mutex(const char *name)
     if (fstat(fd, &st) == -1)
         fail("fstat", name);
     if (st.st_size == 0) {
-        uint32_t kind = MUTEX_KIND;
+        /* one write of what comes behind the word, which another program that is
+           here too may have locked already */
+        uint32_t rest[6] = {MUTEX_KIND};
 
-        if (pwrite(fd, &kind, sizeof kind, offsetof(struct mutex, kind)) != sizeof kind)
+        if (pwrite(fd, rest, sizeof rest, sizeof *m - sizeof rest) != sizeof rest)
             fail("write", name);
-        if ((errno = posix_fallocate(fd, 0, sizeof *m)) != 0)
-            fail("fallocate", name);
     } else if (st.st_size < (off_t)sizeof *m) {
         errno = EINVAL;
         fail("mmap", name);

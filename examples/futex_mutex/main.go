@@ -50,7 +50,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -318,20 +317,13 @@ func mapMutex(name string, robust bool) (*shm.Mapping, locker, error) {
 	if robust {
 		kind = shared.RobustMutexKind
 	}
-	made := binary.NativeEndian.AppendUint32(make([]byte, shared.MutexKindOffset), kind)
-	if st.Mode().IsRegular() && st.Size() <= int64(len(made)) {
-		// Another program may be here too, or was killed here: all write the same.
-		begun := make([]byte, st.Size())
-		if _, err := f.ReadAt(begun, 0); err != nil {
+	if st.Mode().IsRegular() && st.Size() == 0 {
+		// One write of what comes behind the word, which another program that is
+		// here too may have locked already.
+		rest := make([]byte, shared.PthreadMutexSize-shared.MutexKindOffset)
+		binary.NativeEndian.PutUint32(rest, kind)
+		if _, err := f.WriteAt(rest, shared.MutexKindOffset); err != nil {
 			return nil, nil, err
-		}
-		if bytes.HasPrefix(made, begun) && len(begun)%len(made) == 0 {
-			if _, err := f.WriteAt(made[shared.MutexKindOffset:], shared.MutexKindOffset); err != nil {
-				return nil, nil, err
-			}
-			if err := shm.Allocate(f, shared.PthreadMutexSize); err != nil {
-				return nil, nil, err
-			}
 		}
 	}
 	// [8] map it
