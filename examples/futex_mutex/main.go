@@ -265,7 +265,7 @@ func try(c *cli.Context) error {
 			if _, err := fmt.Fprintln(prog.Stdout, "busy"); err != nil {
 				return err
 			}
-			return prog.Quiet
+			return prog.ErrQuiet
 		}
 		if err != nil {
 			return err

@@ -141,8 +141,8 @@ var failures = map[string]func() error{
 	"call":    func() error { return os.NewSyscallError("pipe", unix.EIO) },
 	"hint":    func() error { return errHint },
 	"around":  func() error { return fmt.Errorf("child: %w", errHint) },
-	"quiet":   func() error { return Quiet },
-	"quieter": func() error { return fmt.Errorf("busy: %w", Quiet) },
+	"quiet":   func() error { return ErrQuiet },
+	"quieter": func() error { return fmt.Errorf("busy: %w", ErrQuiet) },
 	"status":  func() error { return cli.Exit("third", 3) },
 	"child":   func() error { return exec.Command("sh", "-c", "exit 3").Run() },
 	"bytes": func() error {

@@ -145,9 +145,9 @@ type hintError struct {
 func (e *hintError) Error() string { return e.err.Error() + "\nhint: " + e.hint }
 func (e *hintError) Unwrap() error { return e.err }
 
-// Quiet is an error that sets the failure status and prints nothing: for a
+// ErrQuiet is an error that sets the failure status and prints nothing: for a
 // program whose answer on standard output is itself a "no".
-var Quiet = errors.New("no")
+var ErrQuiet = errors.New("no")
 
 // status prints err and returns the exit status, or does not return when the
 // process is to die of a signal.
@@ -160,7 +160,7 @@ func status(name string, failure int, err error) int {
 	case errors.Is(err, errStdoutGone):
 		ends.Lock()
 		die(unix.SIGPIPE)
-	case !errors.Is(err, Quiet):
+	case !errors.Is(err, ErrQuiet):
 		fmt.Fprint(os.Stderr, printable(name, err.Error()))
 	}
 	return failure
