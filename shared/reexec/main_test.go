@@ -61,9 +61,10 @@ type report struct {
 	Dir      string
 	Variable string // of the environment
 	Open     map[string]string
-	Second   string // what stands in the second file
-	Cloexec  bool   // after File
-	Exe      uint64 // inode
+	Parent   [3]string // what the parent has as 0, 1, 2
+	Second   string    // what stands in the second file
+	Cloexec  bool      // after File
+	Exe      uint64    // inode
 }
 
 // variable is one that the tests set.
@@ -201,6 +202,13 @@ func child(open map[string]string) error {
 	r := report{Role: Role(), Dir: "?", Variable: os.Getenv(variable), Open: open}
 	for _, arg := range os.Args {
 		r.Args = append(r.Args, []byte(arg))
+	}
+	for fd := range r.Parent {
+		target, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", os.Getppid(), fd))
+		if err != nil {
+			return err
+		}
+		r.Parent[fd] = target
 	}
 	f, err := File(0, "report")
 	if err != nil {
