@@ -17,12 +17,14 @@
 //	status N COMMAND     the exit status must be N; or a signal, such as SIGINT
 //	sh 'LINE'            a line for the shell
 //	start ID COMMAND     run in the background, standard input stays open
-//	line ID REGEXP       wait for a line of its output or diagnostics
+//	line ID REGEXP       wait for a line of its output
+//	errline ID REGEXP    wait for a line of its diagnostics
 //	blocked ID           wait until it stands still in a wait
 //	type ID TEXT         write to its standard input
 //	eof ID               close its standard input
 //	signal ID SIGNAL     send it a signal
 //	end ID [N]           wait for its end; its output is then that of the last command
+//	need PROGRAM         skip the transcript if the machine has no such program
 //	bytes FILE 'TEXT'    write a file, with the escapes of a Go string
 //
 // A word <FILE is the standard input of a command, >FILE the standard output.

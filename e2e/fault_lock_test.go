@@ -16,9 +16,9 @@ import (
 	"ipcbook/shared/shm"
 )
 
-// roles are what the test binary does as a process that dies at a certain point.
+// faultRoles are what the test binary does as a process that dies at a certain point.
 // They do not return unless they fail.
-var roles = map[string]func(args []string) error{
+var faultRoles = map[string]func(args []string) error{
 	// lock FILE takes the lock of the queue in FILE.
 	"lock": func(args []string) error {
 		m, err := mapFile(args[0], shared.QueueMapSize)
@@ -37,10 +37,10 @@ var roles = map[string]func(args []string) error{
 	},
 }
 
-// inRole returns a command that runs the test binary in a role.
-func inRole(role string, args ...string) *exec.Cmd {
+// inFaultRole returns a command that runs the test binary in a role.
+func inFaultRole(role string, args ...string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), roleVar+"="+role)
+	cmd.Env = append(os.Environ(), faultRoleVar+"="+role)
 	return cmd
 }
 
@@ -93,7 +93,7 @@ func TestFaultQueueLockOfDead(t *testing.T) {
 	dir := t.TempDir()
 	queued(t, dir, "")
 	q := queueIn(t, filepath.Join(dir, "shared.dat"))
-	holder := start(t, inRole("lock", filepath.Join(dir, "shared.dat")))
+	holder := start(t, inFaultRole("lock", filepath.Join(dir, "shared.dat")))
 	holder.line("^locked$")
 
 	consumer := func(args ...string) *proc {
@@ -124,7 +124,7 @@ func TestFaultQueueLockOfDead(t *testing.T) {
 	producer.line("^enqueued 4$")
 	producer.mustBlock(unix.SYS_FUTEX) // the queue is full
 	q = queueIn(t, filepath.Join(dir, "shared.dat"))
-	holder = start(t, inRole("lock", filepath.Join(dir, "shared.dat")))
+	holder = start(t, inFaultRole("lock", filepath.Join(dir, "shared.dat")))
 	holder.line("^locked$")
 	killed(t, holder)
 	free(t, filepath.Join(dir, "shared.dat")) // lets the producer come to the lock

@@ -87,7 +87,7 @@ func TestFaultOutputReleasesPeer(t *testing.T) {
 				} else {
 					r.wantExit(t, 0) // it cannot know
 				}
-				gone(t, name)
+				wantGone(t, name)
 			})
 			t.Run(fmt.Sprintf("%s/mmap_queue-of-%s", out.name, m), func(t *testing.T) {
 				t.Parallel()
@@ -180,7 +180,7 @@ func TestFaultInputFails(t *testing.T) {
 			dir, object := t.TempDir(), object(t.Name())
 			r := run(t, input(t, golang.command(t, dir, "pshm_writer", object)))
 			r.wantError(t, "pshm_writer", 1, `^pshm_writer: read standard input: (bad file descriptor|is a directory)\n$`)
-			gone(t, object)
+			wantGone(t, object)
 		})
 		t.Run("fifo_gzip/"+name, func(t *testing.T) {
 			t.Parallel()

@@ -51,14 +51,14 @@ type report struct {
 }
 
 const (
-	planVar = "E2E_TRACE"
-	roleVar = "E2E_ROLE"
+	planVar      = "E2E_TRACE"
+	faultRoleVar = "E2E_FAULT_ROLE"
 )
 
 func init() {
-	if role, ok := os.LookupEnv(roleVar); ok {
-		os.Unsetenv(roleVar)
-		fmt.Fprintln(os.Stderr, role, roles[role](os.Args[1:]))
+	if role, ok := os.LookupEnv(faultRoleVar); ok {
+		os.Unsetenv(faultRoleVar)
+		fmt.Fprintln(os.Stderr, role, faultRoles[role](os.Args[1:]))
 		os.Exit(1)
 	}
 	text, ok := os.LookupEnv(planVar)

@@ -140,7 +140,7 @@ func TestFaultTransferValues(t *testing.T) {
 		poke(t, "/dev/shm"+name, shmCnt, 1025)
 		run(t, golang.command(t, dir, "pshm_reader", name)).wantError(t, "pshm_reader", 1, `cnt is 1025, want 0 to 1024\n$`)
 		writer.wait().wantError(t, "pshm_writer", 1, `the reader gave up\n$`)
-		gone(t, name)
+		wantGone(t, name)
 	})
 	for field, off := range map[string]int64{"wsem": shmWsem, "rsem": shmRsem} {
 		t.Run(field, func(t *testing.T) {
@@ -158,7 +158,7 @@ func TestFaultTransferValues(t *testing.T) {
 			}
 			writer.stdin.Write([]byte("a turn"))
 			writer.wait().wantError(t, "pshm_writer", 1, says)
-			gone(t, name)
+			wantGone(t, name)
 			if field == "wsem" { // the reader finds it when it gives the turn back
 				reader.wait().wantExit(t, 1).wantStdout(t, "a turn")
 				wantMatch(t, reader.stderr.String(), `^pshm_reader: .*`+says)
@@ -167,8 +167,8 @@ func TestFaultTransferValues(t *testing.T) {
 	}
 }
 
-// gone fails the test if the shared memory object is still there.
-func gone(t *testing.T, name string) {
+// wantGone fails the test if the shared memory object is still there.
+func wantGone(t *testing.T, name string) {
 	t.Helper()
 	if _, err := os.Lstat("/dev/shm" + name); !os.IsNotExist(err) {
 		t.Errorf("the object %s is still there: %v", name, err)

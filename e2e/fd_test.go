@@ -98,7 +98,7 @@ func TestChildDescriptors(t *testing.T) {
 			if reader != nil {
 				reader.Close()
 			}
-			finish(p)
+			p.finish()
 		})
 	}
 }
@@ -157,7 +157,7 @@ func TestCloseOnExec(t *testing.T) {
 					t.Errorf("descriptor %d (%s) is not close-on-exec", fd, target)
 				}
 			}
-			finish(p)
+			p.finish()
 		})
 	}
 }

@@ -38,15 +38,15 @@ type proc struct {
 	ended  chan struct{}
 }
 
-// start starts cmd. It is killed with its descendants, if it still runs, when the
-// test ends.
+// start starts cmd. If it still runs when the test ends, it is told to end, and then
+// killed with its descendants.
 func start(t testing.TB, cmd *exec.Cmd) *proc {
 	t.Helper()
 	p, err := launch(t, cmd)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(p.kill)
+	t.Cleanup(p.finish)
 	return p
 }
 
@@ -105,10 +105,22 @@ func commandLine(cmd *exec.Cmd) string {
 	return b.String()
 }
 
-// kill ends the process and its group, if it has not ended.
+// finish ends the process, if it has not ended, and lets it clean up.
+func (p *proc) finish() {
+	p.cmd.Process.Signal(unix.SIGTERM)
+	late := time.NewTimer(patience / 6)
+	defer late.Stop()
+	select {
+	case <-p.ended:
+	case <-late.C:
+		p.kill()
+	}
+}
+
+// kill kills the process and its group, if it has not ended.
 func (p *proc) kill() {
 	if !p.hasEnded() {
-		unix.Kill(-p.pid, unix.SIGKILL) // not reaped: the number is still ours
+		unix.Kill(-p.pid, unix.SIGKILL) // it is not reaped, or a descendant lives: the number is still ours
 		<-p.ended
 	}
 }

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -85,20 +86,6 @@ func blocked(pid int, calls ...int) bool {
 	return found && len(before) > 0 && maps.Equal(before, threads(pid))
 }
 
-// stop stops the process and waits until it stands.
-func (p *proc) stop() {
-	p.t.Helper()
-	p.signal(unix.SIGSTOP)
-	until(p.t, p.name+" stopped", func() bool {
-		for _, th := range threads(p.pid) {
-			if th.state != "T" {
-				return false
-			}
-		}
-		return true
-	})
-}
-
 // whereabouts says for a message what the threads of a process do.
 func whereabouts(pid int) string {
 	var b strings.Builder
@@ -110,20 +97,34 @@ func whereabouts(pid int) string {
 }
 
 // children returns the child processes of a process, zombies too.
-func children(pid int) (kids []int) {
+func children(pid int) []int {
+	return processesWhere(func(_ string, parent, _ int) bool { return parent == pid })
+}
+
+// alive tells whether a process group has a member that is no zombie. An orphan that
+// has ended stays one until the init of the machine looks after it.
+func alive(group int) bool {
+	return len(processesWhere(func(state string, _, pgrp int) bool { return pgrp == group && state != "Z" })) > 0
+}
+
+// processesWhere returns the processes of the machine with such a state, parent and
+// process group.
+func processesWhere(match func(state string, parent, pgrp int) bool) (pids []int) {
 	all, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range all {
-		stat, err := os.ReadFile(name)
-		_, rest, ok := strings.Cut(string(stat), ") ") // 16 bytes of name may hold anything but this, for us
-		f := strings.Fields(rest)
-		if err != nil || !ok || len(f) < 2 || f[1] != strconv.Itoa(pid) {
+		stat, _ := os.ReadFile(name)
+		// The name of the program, in parentheses, may hold anything.
+		f := strings.Fields(string(stat[bytes.LastIndexByte(stat, ')')+1:]))
+		if len(f) < 3 {
 			continue
 		}
-		if kid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil {
-			kids = append(kids, kid)
+		parent, _ := strconv.Atoi(f[1])
+		pgrp, _ := strconv.Atoi(f[2])
+		if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(name))); err == nil && match(f[0], parent, pgrp) {
+			pids = append(pids, pid)
 		}
 	}
-	return kids
+	return pids
 }
 
 // role returns argv[0] of a process: "simple_pipe:child" for one of ours.

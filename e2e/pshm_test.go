@@ -47,12 +47,10 @@ func transfer(t *testing.T, first, second maker, size int64) {
 	}
 	defer out.Close()
 
-	write := first.command(t, dir, "pshm_writer", name)
-	write.Stdin = in
+	write, read := first.command(t, dir, "pshm_writer", name), second.command(t, dir, "pshm_reader", name)
+	write.Stdin, read.Stdout = in, out
 	writer := start(t, write)
 	writer.mustBlock(unix.SYS_FUTEX)
-	read := second.command(t, dir, "pshm_reader", name)
-	read.Stdout = out
 	reader := start(t, read)
 	r := reader.wait().wantExit(t, 0)
 	w := writer.wait().wantExit(t, 0)

@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 // A script is what the commands of a transcript know of each other.
 type script struct {
 	ts    *testscript.TestScript
+	t     testscript.T
 	keys  []string // of the environment
 	procs map[string]*proc
 }
@@ -44,7 +45,7 @@ type scriptKey struct{}
 func setUp(env *testscript.Env) error {
 	env.Setenv("PATH", goDir+string(os.PathListSeparator)+env.Getenv("PATH"))
 	env.Setenv("NAME", object(strings.TrimPrefix(filepath.Base(env.WorkDir), "script-")))
-	s := &script{procs: make(map[string]*proc)}
+	s := &script{t: env.T(), procs: make(map[string]*proc)}
 	for _, v := range env.Vars {
 		key, _, _ := strings.Cut(v, "=")
 		s.keys = append(s.keys, key)
@@ -65,6 +66,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"signal":  (*script).signal,
 		"end":     (*script).end,
 		"bytes":   (*script).bytes,
+		"need":    (*script).need,
 	}
 	for _, name := range append(programs, "sh") {
 		cmds[name] = func(s *script, args []string) {
@@ -157,7 +159,7 @@ func (s *script) command(words []string) *exec.Cmd {
 func (s *script) launch(cmd *exec.Cmd) *proc {
 	p, err := launch(scriptTB{s.ts}, cmd)
 	s.ts.Check(err)
-	s.ts.Defer(p.kill)
+	s.ts.Defer(p.finish)
 	return p
 }
 
@@ -233,6 +235,12 @@ func (s *script) bytes(args []string) {
 	text, err := strconv.Unquote(`"` + args[1] + `"`)
 	s.ts.Check(err)
 	s.ts.Check(os.WriteFile(s.ts.MkAbs(args[0]), []byte(text), 0o666))
+}
+
+// need PROGRAM
+func (s *script) need(args []string) {
+	s.args(args, 1, 1)
+	need(s.t.(testing.TB), args[0])
 }
 
 // scriptTB lets a proc fail the script that it belongs to.

@@ -80,14 +80,17 @@ func (w wait) end(t *testing.T, kill func(*proc), sig unix.Signal) {
 	kill(p)
 	if reader != nil {
 		// As in C, a child that writes goes on until its reader is gone.
-		until(t, w.String()+" dead", func() bool { return p.hasEnded() || threads(p.pid)[p.pid].state == "Z" })
+		until(t, w.String()+" dead", func() bool {
+			th, ok := threads(p.pid)[p.pid]
+			return !ok || th.state == "Z"
+		})
 		reader.Close()
 	}
 	r := p.wait().wantSignal(t, sig)
 	if r.stderr != "" {
 		t.Errorf("stderr %q", r.stderr)
 	}
-	until(t, "no process in its group", func() bool { return unix.Kill(-p.pid, 0) == unix.ESRCH })
+	until(t, "no process in its group", func() bool { return !alive(p.pid) })
 	after := slices.DeleteFunc(names(t, c.dir), func(name string) bool { return slices.Contains(w.leaves, name) })
 	if !slices.Equal(after, before) {
 		t.Errorf("files before: %q, after: %q", before, after)
@@ -225,14 +228,7 @@ func emptied(t *testing.T, dir, name string) {
 // writingOn starts a writer whose input does not end.
 func writingOn(t *testing.T, dir, name string) {
 	writer := start(t, golang.command(t, dir, "pshm_writer", name))
-	t.Cleanup(func() { finish(writer) })
 	writer.mustBlock(unix.SYS_READ)
-}
-
-// finish ends a process that may have ended already.
-func finish(p *proc) {
-	p.cmd.Process.Signal(unix.SIGTERM)
-	p.wait()
 }
 
 func fifo(t *testing.T, dir, _ string) {

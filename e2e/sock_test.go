@@ -312,22 +312,32 @@ func TestSocketBadServer(t *testing.T) {
 	}
 }
 
-// When the server ends its children end, and a child's descriptors are its own.
+// When the server ends its children end, whoever has sent the signal to whom.
 func TestSocketServerEnds(t *testing.T) {
 	t.Parallel()
-	server, path := serveSocket(t)
-	conn, err := dial(path)
-	if err != nil {
-		t.Fatal(err)
+	for name, end := range map[string]func(*proc){
+		"server": func(p *proc) { p.signal(unix.SIGINT) },
+		"group":  func(p *proc) { p.signalGroup(unix.SIGINT) }, // as a terminal does
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			server, path := serveSocket(t)
+			conn, err := dial(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer conn.Close()
+			kid := server.child("domain_sock:connection")
+			until(t, "the child waits for the message", func() bool { return blocked(kid, unix.SYS_READ) })
+			end(server)
+			if r := server.wait().wantSignal(t, unix.SIGINT); r.stderr != "" {
+				t.Errorf("stderr %q", r.stderr)
+			}
+			conn.SetDeadline(time.Now().Add(patience))
+			if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
+				t.Errorf("the client reads %q, %v, want EOF", rest, err)
+			}
+			until(t, "no process in its group", func() bool { return !alive(server.pid) })
+		})
 	}
-	defer conn.Close()
-	kid := server.child("domain_sock:connection")
-	until(t, "the child waits for the message", func() bool { return blocked(kid, unix.SYS_READ) || blocked(kid) })
-	server.signal(unix.SIGTERM)
-	server.wait().wantSignal(t, unix.SIGTERM)
-	conn.SetDeadline(time.Now().Add(patience))
-	if rest, err := io.ReadAll(conn); len(rest) > 0 || err != nil {
-		t.Errorf("the client reads %q, %v, want EOF", rest, err)
-	}
-	until(t, "no process in its group", func() bool { return unix.Kill(-server.pid, 0) == unix.ESRCH })
 }

@@ -52,6 +52,9 @@ func (u use) String() string {
 // command prepares the use in a directory of its own.
 func (u use) command(t *testing.T, m maker) *cmdIn {
 	t.Helper()
+	if u.program() == "fifo_gzip" {
+		need(t, "gzip")
+	}
 	dir, name := t.TempDir(), object(t.Name())
 	if u.prepare != nil {
 		u.prepare(t, dir, name)
@@ -108,9 +111,7 @@ func queued(t *testing.T, dir, _ string) {
 func writing(t *testing.T, dir, name string) {
 	cmd := golang.command(t, dir, "pshm_writer", name)
 	cmd.Stdin = strings.NewReader("one turn\n")
-	writer := start(t, cmd)
-	t.Cleanup(func() { finish(writer) }) // a reader that was killed leaves it waiting
-	writer.mustBlock(unix.SYS_FUTEX)
+	start(t, cmd).mustBlock(unix.SYS_FUTEX)
 }
 
 func unlinked(t *testing.T, _, name string) {
