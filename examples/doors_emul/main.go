@@ -134,6 +134,8 @@ func occupied(err error, path string) error {
 	switch {
 	case errors.Is(err, unix.EADDRINUSE):
 		return prog.Hint(err, "the socket there is in use and no door, another user's, or of a server that is stopped; give another PATH")
+	case errors.Is(err, unix.EBUSY):
+		return prog.Hint(err, "another server attached its door at the same moment; start this one again to take its place")
 	case errors.Is(err, unix.EEXIST):
 		return prog.Hint(err, "a file with contents or another kind of file is there; give another PATH")
 	case errors.Is(err, unix.EPERM):
