@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/signal"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -135,24 +134,6 @@ func scarce(err error) bool {
 
 // moment waits before something scarce is asked for again.
 func moment() { unix.Poll(nil, 50) }
-
-// startTimers makes the Go runtime take the two descriptors that its timers need.
-// It takes them when the first timer runs, perhaps one of its own, and a process
-// that has none left then is killed by the runtime.
-func startTimers() error {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return os.NewSyscallError("epoll_create1", err)
-	}
-	event, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
-	unix.Close(epoll)
-	if err != nil {
-		return os.NewSyscallError("eventfd", err)
-	}
-	unix.Close(event)
-	time.AfterFunc(time.Hour, func() {}).Stop()
-	return nil
-}
 
 // report says on standard error what a server that goes on has met.
 func report(call string, err error) {

@@ -114,9 +114,6 @@ func listen(path string) error {
 	if _, err := prog.Stdout.Write(nil); err != nil { // fails if it is closed
 		return err
 	}
-	if err := startTimers(); err != nil {
-		return err
-	}
 	// [1] create the socket
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
