@@ -109,6 +109,9 @@ func Unlink(name string) error {
 	kname, err := kernelName(name)
 	if err == nil {
 		err = mqUnlink(kname)
+		if err == unix.EPERM {
+			err = unix.EACCES // as glibc's mq_unlink: POSIX has no EPERM here
+		}
 	}
 	if err != nil {
 		return &fs.PathError{Op: "mq_unlink", Path: name, Err: err}
