@@ -26,7 +26,7 @@ demo: build ## run every program and every pair, and show what they do
 	@sh examples/demo.sh "$(CURDIR)/bin"
 
 test: ## all tests, pairs as real processes among them
-	$(GO) test -tags $(TAGS) ./...
+	$(GO) test -tags $(TAGS) -timeout 20m ./...
 
 checkptr: ## the tests with the compiler's checks of unsafe pointers
 	$(GO) test -tags $(TAGS) -gcflags=all=-d=checkptr ./shared/...
@@ -56,8 +56,8 @@ fuzz: ## every fuzz target for 30 s
 		done; \
 	done
 
-soak: ## the e2e tests N times (N=50), one after the other, under load
-	GOMAXPROCS=1 $(GO) test -tags $(TAGS) -short -count=$(N) -timeout 0 ./e2e
+soak: ## the e2e tests N times (N=50) in their long form, on one P
+	SOAK=1 GOMAXPROCS=1 $(GO) test -tags $(TAGS) -count=$(N) -timeout 0 ./e2e
 
 clean-ipc: ## remove what the programs' default names leave behind after a kill -9
 	rm -f /dev/shm/pshm_xfr shared.dat
