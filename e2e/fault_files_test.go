@@ -41,18 +41,18 @@ func TestFaultSizes(t *testing.T) {
 					t.Fatal(err)
 				}
 				if tt.program() == "futex_mutex" && size == 0 {
-					run(t, c.Cmd).wantExit(t, 0) // it makes the mutex
+					run(t, c).wantExit(t, 0) // it makes the mutex
 					return
 				}
 				if tt.least > 0 && size >= tt.least {
-					r := run(t, c.Cmd)
+					r := run(t, c)
 					if tt.then == "" {
 						r.wantExit(t, 0).wantStdout(t, "\n")
 					} else {
 						r.wantError(t, tt.program(), failure[tt.program()], tt.then)
 					}
 				} else {
-					cmd, seen := traced(t, c.Cmd, plan{})
+					cmd, seen := traced(t, c, plan{})
 					r := run(t, cmd)
 					if tt.least == 0 {
 						r.wantError(t, tt.program(), failure[tt.program()], `: file exists\nhint: .*: rm `+path+`\n$`)

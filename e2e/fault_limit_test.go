@@ -40,14 +40,14 @@ func TestFaultFileSize(t *testing.T) {
 		t.Run(u.String(), func(t *testing.T) {
 			t.Parallel()
 			c := u.command(t, golang)
-			r := run(t, limit(t, c.Cmd, "fsize", 10))
+			r := run(t, limit(t, c, "fsize", 10))
 			saidLimit(t, r, u.program(), `RLIMIT_FSIZE.* is 10\n$`)
 			if u.program() == "pshm_writer" {
 				wantGone(t, c.Args[1])
 			}
 			// It is no obstacle once the limit is gone.
 			if u.program() != "pshm_writer" && u.program() != "mmap_queue" {
-				run(t, c.again()).wantExit(t, 0)
+				run(t, again(c)).wantExit(t, 0)
 			}
 		})
 	}
@@ -64,8 +64,8 @@ func TestFaultFileSize(t *testing.T) {
 	})
 }
 
-// again is the command once more.
-func (c *cmdIn) again() *exec.Cmd {
+// again returns the command once more.
+func again(c *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{Path: c.Path, Args: c.Args, Dir: c.Dir}
 }
 
@@ -83,11 +83,11 @@ func TestFaultDescriptors(t *testing.T) {
 					t.Fatal("30 descriptors are not enough")
 				}
 				c := u.command(t, golang)
-				before := names(t, c.dir)
-				r := run(t, limit(t, c.Cmd, "nofile", n))
+				before := names(t, c.Dir)
+				r := run(t, limit(t, c, "nofile", n))
 				if worked = r.status.Exited() && r.status.ExitStatus() == u.status && !strings.Contains(r.stderr, "too many open files"); !worked {
 					saidLimit(t, r, u.program(), `RLIMIT_NOFILE`)
-					after := slices.DeleteFunc(names(t, c.dir), func(name string) bool { return name == "shared.dat" || name == "mutex" })
+					after := slices.DeleteFunc(names(t, c.Dir), func(name string) bool { return name == "shared.dat" || name == "mutex" })
 					before = slices.DeleteFunc(before, func(name string) bool { return name == "shared.dat" })
 					if !slices.Equal(before, after) {
 						t.Errorf("%d descriptors: files before %q, after %q", n, before, after)
@@ -153,13 +153,13 @@ func TestFaultProcesses(t *testing.T) {
 					t.Fatal("60 processes are not enough")
 				}
 				c := u.command(t, golang)
-				if err := os.Chmod(c.dir, 0o777); err != nil {
+				if err := os.Chmod(c.Dir, 0o777); err != nil {
 					t.Fatal(err)
 				}
-				for dir := c.dir; dir != root; dir = filepath.Dir(dir) {
+				for dir := c.Dir; dir != root; dir = filepath.Dir(dir) {
 					os.Chmod(dir, 0o777)
 				}
-				cmd := limit(t, c.Cmd, "nproc", n)
+				cmd := limit(t, c, "nproc", n)
 				cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 				cmd.Stdin = strings.NewReader("")
 				r, err := start(t, cmd).await(patience)

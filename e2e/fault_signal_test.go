@@ -124,10 +124,10 @@ func TestFaultSignalStorm(t *testing.T) {
 		} {
 			t.Run(name+"/"+u.args[0], func(t *testing.T) {
 				t.Parallel()
-				want := run(t, u.command(t, golang).Cmd).wantExit(t, 0)
+				want := run(t, u.command(t, golang)).wantExit(t, 0)
 				c := u.command(t, golang)
 				c.Stdin = strings.NewReader("")
-				p := start(t, c.Cmd)
+				p := start(t, c)
 				under(t, p)
 				p.wait().wantStdout(t, want.stdout)
 			})

@@ -37,7 +37,7 @@ var outputs = []struct {
 		wantMatch(t, r.stderr, `write standard output: no space left on device\n`)
 	}},
 	{"closed", func(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
-		return (&cmdIn{cmd, cmd.Dir}).shell(t, ">&-")
+		return redirected(t, cmd, ">&-")
 	}, func(t *testing.T, r result) {
 		t.Helper()
 		wantMatch(t, r.stderr, `write standard output: bad file descriptor\n`)
@@ -155,7 +155,7 @@ func TestFaultOutputReleasesPeer(t *testing.T) {
 func TestFaultInputFails(t *testing.T) {
 	t.Parallel()
 	for name, input := range map[string]func(t *testing.T, cmd *exec.Cmd) *exec.Cmd{
-		"closed": func(t *testing.T, cmd *exec.Cmd) *exec.Cmd { return (&cmdIn{cmd, cmd.Dir}).shell(t, "<&-") },
+		"closed": func(t *testing.T, cmd *exec.Cmd) *exec.Cmd { return redirected(t, cmd, "<&-") },
 		"directory": func(t *testing.T, cmd *exec.Cmd) *exec.Cmd {
 			dir, err := os.Open(cmd.Dir)
 			if err != nil {

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -30,13 +31,13 @@ var mappers = []mapper{
 }
 
 // prepared returns the command of the use and the path of its file.
-func (m mapper) prepared(t *testing.T) (*cmdIn, string) {
+func (m mapper) prepared(t *testing.T) (*exec.Cmd, string) {
 	t.Helper()
 	c := m.command(t, golang)
 	if name := c.Args[len(c.Args)-1]; strings.HasPrefix(m.file, "/") {
 		return c, strings.ReplaceAll(m.file, "/NAME", name)
 	}
-	return c, filepath.Join(c.dir, m.file)
+	return c, filepath.Join(c.Dir, m.file)
 }
 
 // The file becomes empty at every moment at which the program lets another process
@@ -49,7 +50,7 @@ func TestFaultTruncatedAtEveryCall(t *testing.T) {
 		t.Run(m.String(), func(t *testing.T) {
 			t.Parallel()
 			c, _ := m.prepared(t)
-			cmd, seen := traced(t, c.Cmd, plan{})
+			cmd, seen := traced(t, c, plan{})
 			want := run(t, cmd).wantExit(t, m.status)
 			calls := seen().Calls
 			first := len(calls) - 1
@@ -59,7 +60,7 @@ func TestFaultTruncatedAtEveryCall(t *testing.T) {
 			var said []string
 			for at := first + 2; at <= len(calls); at++ {
 				c, path := m.prepared(t)
-				cmd, seen := traced(t, c.Cmd, plan{At: at, Truncate: path})
+				cmd, seen := traced(t, c, plan{At: at, Truncate: path})
 				r := run(t, cmd)
 				if !seen().Happened {
 					continue // a wait less, a call less
@@ -95,7 +96,7 @@ func TestFaultTruncatedAsleep(t *testing.T) {
 			t.Parallel()
 			c, path := m.prepared(t)
 			c.Stdin = strings.NewReader("")
-			p := start(t, c.Cmd)
+			p := start(t, c)
 			p.mustBlock(unix.SYS_FUTEX)
 			// Past the end of the file the rest of its page is zero, and there.
 			if err := os.Truncate(path, 1); err != nil {

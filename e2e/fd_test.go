@@ -73,9 +73,9 @@ func TestChildDescriptors(t *testing.T) {
 			if tt.output == "blocked" {
 				reader, c.Stdout = fullPipe(t)
 			}
-			p := start(t, c.Cmd)
+			p := start(t, c)
 			if tt.poke != nil {
-				tt.poke(t, c.dir)
+				tt.poke(t, c.Dir)
 			}
 			kid := p.child(tt.child)
 			until(t, tt.child+" is there", func() bool { return tt.there(kid) })
@@ -108,8 +108,8 @@ func TestChildDescriptors(t *testing.T) {
 func TestForkPipeDescriptors(t *testing.T) {
 	t.Parallel()
 	c := use{args: []string{"fork_pipe"}}.command(t, golang)
-	log := filepath.Join(c.dir, "log")
-	cmd := *c.Cmd
+	log := filepath.Join(c.Dir, "log")
+	cmd := *c
 	cmd.Path = need(t, "strace")
 	cmd.Args = []string{"strace", "-f", "-qqq", "-o", log, "-e", "trace=write", "-e", "inject=write:signal=STOP:when=1", c.Path}
 	null, err := os.Open("/dev/null")
@@ -150,7 +150,7 @@ func TestCloseOnExec(t *testing.T) {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()
 			c := w.command(t, golang)
-			p := start(t, c.Cmd)
+			p := start(t, c)
 			w.begun(t, p)
 			for fd, target := range descriptors(p.pid) {
 				if fd > 2 && !closeOnExec(t, p.pid, fd) {

@@ -70,12 +70,12 @@ func TestSignals(t *testing.T) {
 
 func (w wait) end(t *testing.T, kill func(*proc), sig unix.Signal) {
 	c := w.command(t, golang)
-	before := names(t, c.dir)
+	before := names(t, c.Dir)
 	var reader *os.File
 	if w.output == "blocked" {
 		reader, c.Stdout = fullPipe(t)
 	}
-	p := start(t, c.Cmd)
+	p := start(t, c)
 	w.begun(t, p)
 	kill(p)
 	if reader != nil {
@@ -91,7 +91,7 @@ func (w wait) end(t *testing.T, kill func(*proc), sig unix.Signal) {
 		t.Errorf("stderr %q", r.stderr)
 	}
 	until(t, "no process in its group", func() bool { return !alive(p.pid) })
-	after := slices.DeleteFunc(names(t, c.dir), func(name string) bool { return slices.Contains(w.leaves, name) })
+	after := slices.DeleteFunc(names(t, c.Dir), func(name string) bool { return slices.Contains(w.leaves, name) })
 	if !slices.Equal(after, before) {
 		t.Errorf("files before: %q, after: %q", before, after)
 	}
@@ -102,9 +102,13 @@ func (w wait) begun(t *testing.T, p *proc) {
 	t.Helper()
 	switch {
 	case w.output == "blocked":
-		// It, or the child that writes, stands in write.
+		// It stands in write, or its child that writes does.
 		until(t, w.String()+" blocked in write", func() bool {
-			return slices.ContainsFunc(append(children(p.pid), p.pid), func(pid int) bool { return blocked(pid, unix.SYS_WRITE) })
+			writers := []int{p.pid}
+			if w.kids {
+				writers = children(p.pid)
+			}
+			return slices.ContainsFunc(writers, func(pid int) bool { return blocked(pid, unix.SYS_WRITE) })
 		})
 	case w.in != nil:
 		p.mustBlock(w.in...)
@@ -126,11 +130,11 @@ func TestChildSignalled(t *testing.T) {
 			if w.output == "blocked" {
 				_, c.Stdout = fullPipe(t)
 			}
-			p := start(t, c.Cmd)
+			p := start(t, c)
 			w.begun(t, p)
 			unix.Kill(children(p.pid)[0], unix.SIGTERM)
 			p.wait().wantError(t, w.program(), failure[w.program()], "signal: terminated")
-			if after := names(t, c.dir); len(after) > 1 {
+			if after := names(t, c.Dir); len(after) > 1 {
 				t.Errorf("files left: %q", after)
 			}
 		})
@@ -150,7 +154,7 @@ func TestQuit(t *testing.T) {
 			if w.output == "blocked" {
 				_, c.Stdout = fullPipe(t)
 			}
-			p := start(t, c.Cmd)
+			p := start(t, c)
 			w.begun(t, p)
 			p.signalGroup(unix.SIGQUIT)
 			r := p.wait().wantSignal(t, unix.SIGQUIT)
@@ -174,7 +178,7 @@ func TestIgnoredSignals(t *testing.T) {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()
 			c := w.command(t, golang)
-			cmd := c.shell(t, "")
+			cmd := redirected(t, c, "")
 			cmd.Args[2] = `trap "" HUP INT; ` + cmd.Args[2]
 			p := start(t, cmd)
 			p.mustBlock(w.in...)

@@ -9,19 +9,14 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A cmdIn is a command and the directory that it works in.
-type cmdIn struct {
-	*exec.Cmd
-	dir string
-}
-
-// shell makes cmd start with a redirection that only a shell can do, such as ">&-".
-func (c *cmdIn) shell(t *testing.T, redirection string) *exec.Cmd {
+// redirected makes cmd start with a redirection that only a shell can do, such as
+// ">&-".
+func redirected(t *testing.T, cmd *exec.Cmd, redirection string) *exec.Cmd {
 	t.Helper()
-	cmd := *c.Cmd
-	cmd.Path = need(t, "sh")
-	cmd.Args = append([]string{"sh", "-c", `exec "$0" "$@" ` + redirection, c.Path}, c.Args[1:]...)
-	return &cmd
+	sh := *cmd
+	sh.Path = need(t, "sh")
+	sh.Args = append([]string{"sh", "-c", `exec "$0" "$@" ` + redirection, cmd.Path}, cmd.Args[1:]...)
+	return &sh
 }
 
 // Each use does what it says, before we take something from it.
@@ -30,7 +25,7 @@ func TestUses(t *testing.T) {
 	for _, u := range uses {
 		t.Run(u.String(), func(t *testing.T) {
 			t.Parallel()
-			r := run(t, u.command(t, golang).Cmd).wantExit(t, u.status)
+			r := run(t, u.command(t, golang)).wantExit(t, u.status)
 			if (r.stdout == "") != u.silent {
 				t.Errorf("stdout %q", r.stdout)
 			}
@@ -51,12 +46,12 @@ func TestStdoutFails(t *testing.T) {
 			defer full.Close()
 			c := u.command(t, golang)
 			c.Stdout = full
-			u.wantOutputError(t, run(t, c.Cmd), `no space left on device|exit status 1`) // gzip has its own words
+			u.wantOutputError(t, run(t, c), `no space left on device|exit status 1`) // gzip has its own words
 		})
 		t.Run(u.String()+"/closed", func(t *testing.T) {
 			t.Parallel()
 			c := u.command(t, golang)
-			u.wantOutputError(t, run(t, c.shell(t, ">&-")), `bad file descriptor`)
+			u.wantOutputError(t, run(t, redirected(t, c, ">&-")), `bad file descriptor`)
 		})
 	}
 }
@@ -92,7 +87,7 @@ func TestStdoutGone(t *testing.T) {
 				defer w.Close()
 				c := u.command(t, m)
 				c.Stdout = w
-				res := run(t, c.Cmd)
+				res := run(t, c)
 				switch {
 				case u.silent:
 					res.wantExit(t, u.status)
@@ -117,7 +112,7 @@ func TestStdinClosed(t *testing.T) {
 		}
 		t.Run(u.String(), func(t *testing.T) {
 			t.Parallel()
-			r := run(t, u.command(t, golang).shell(t, "<&-"))
+			r := run(t, redirected(t, u.command(t, golang), "<&-"))
 			if !readers[u.program()] {
 				r.wantExit(t, u.status)
 				return
@@ -138,8 +133,8 @@ func TestStderrFails(t *testing.T) {
 		for _, name := range programs {
 			t.Run(name+"/failure/"+redirection, func(t *testing.T) {
 				t.Parallel()
-				c := &cmdIn{golang.command(t, t.TempDir(), name, "too", "many", "arguments", "for", "any", "program"), ""}
-				run(t, c.shell(t, redirection)).wantExit(t, failure[name]).wantStdout(t, "")
+				cmd := golang.command(t, t.TempDir(), name, "too", "many", "arguments", "for", "any", "program")
+				run(t, redirected(t, cmd, redirection)).wantExit(t, failure[name]).wantStdout(t, "")
 			})
 		}
 	}
@@ -147,7 +142,7 @@ func TestStderrFails(t *testing.T) {
 		for _, u := range uses {
 			t.Run(u.String()+"/"+redirection, func(t *testing.T) {
 				t.Parallel()
-				run(t, u.command(t, golang).shell(t, redirection)).wantExit(t, u.status)
+				run(t, redirected(t, u.command(t, golang), redirection)).wantExit(t, u.status)
 			})
 		}
 	}

@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,7 +51,7 @@ func (u use) String() string {
 }
 
 // command prepares the use in a directory of its own.
-func (u use) command(t *testing.T, m maker) *cmdIn {
+func (u use) command(t *testing.T, m maker) *exec.Cmd {
 	t.Helper()
 	if u.program() == "fifo_gzip" {
 		need(t, "gzip")
@@ -66,7 +67,7 @@ func (u use) command(t *testing.T, m maker) *cmdIn {
 	if m == twin && u.program() == "mmap_queue" {
 		args = args[:2] // the twin knows no options
 	}
-	return &cmdIn{m.command(t, dir, args[0], args[1:]...), dir}
+	return m.command(t, dir, args[0], args[1:]...)
 }
 
 // uses are normal uses of all programs that end by themselves.
