@@ -89,7 +89,7 @@ var seeds = []seed{
 	inC("pmsg_create", Objects, "S_IRUSR | S_IWUSR", "S_IRUSR", "the kernel's defaults"),
 	inC("pshm_writer", Objects, "0660", "0600", "no data"),
 	inC("pshm_writer", Objects, "posix_fallocate(fd, 0, sizeof *shmp)", "posix_fallocate(fd, 0, sizeof *shmp + 1)", "no data"),
-	inC("futex_mutex", Objects, "posix_fallocate(fd, 0, sizeof *m)", "posix_fallocate(fd, 0, sizeof *m + 1)", "while it is held"),
+	inC("futex_mutex", Objects, "rest[6] = {MUTEX_KIND}", "rest[6] = {MUTEX_KIND, 1}", "while it is held"),
 	inC("domain_sock", Objects, "    if (listen(fd, BACKLOG)", "    chmod(path, 0600);\n    if (listen(fd, BACKLOG)", "server of one client"),
 	inC("doors_emul", Objects, "fchmod(door, 0666)", "fchmod(door, 0600)", "server of a call").in("doors_server.c"),
 
