@@ -44,10 +44,14 @@ c: ## the C twins to bin/c/ (needs a C compiler)
 compare: ## Go beside C, program by program; EX=NAME shows one in detail
 	@$(GO) build -o bin/compare ./e2e/compare && bin/compare $(if $(EX),-ex $(EX))
 
+bench: ## Go beside C, timed; QUICK=1 for a minute (needs a C compiler)
+	@cd bench && $(GO) run .
+
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change: $$out"; exit 1; }
 	$(GO) vet -tags $(TAGS) ./...
 	$(GO) tool staticcheck -tags $(TAGS) ./...
+	cd bench && $(GO) vet ./...
 
 fuzz: ## every fuzz target for 30 s
 	@for p in $$($(GO) list ./...); do \
@@ -64,4 +68,4 @@ clean-ipc: ## remove what the programs' default names leave behind after a kill 
 	test ! -p pipe_file || rm pipe_file
 	test ! -S /tmp/door || rm /tmp/door
 
-.PHONY: help build demo test checkptr cross c compare lint fuzz soak clean-ipc
+.PHONY: help build demo test checkptr cross c compare bench lint fuzz soak clean-ipc
