@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/signal"
 	"strconv"
 	"strings"
 	"testing"
@@ -15,10 +16,21 @@ import (
 	"ipcbook/shared/internal/proctest"
 )
 
+// heedAll makes the processes that the test starts heed the signals that this one
+// was started to ignore, as tests in a shell's background are.
+func heedAll() {
+	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGTERM} {
+		if signal.Ignored(sig) {
+			dieByDefault(sig)
+		}
+	}
+}
+
 // A signal runs the clean-ups, the last registered first, and is then what the
 // process dies of.
 func TestSignalCleansUp(t *testing.T) {
 	t.Parallel()
+	heedAll()
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
 		p := proctest.Start(t, proctest.Command("clean"))
 		p.Want("ready")
@@ -38,6 +50,7 @@ func TestEndCleansUp(t *testing.T) {
 // However many signals come, each clean-up runs once.
 func TestManySignals(t *testing.T) {
 	t.Parallel()
+	heedAll()
 	p := proctest.Start(t, proctest.Command("clean"))
 	p.Want("ready")
 	proctest.Storm(t, p.Pid, unix.SIGTERM)
@@ -81,6 +94,7 @@ func TestSignalWithinCleanup(t *testing.T) {
 // A signal before there is anything to clean up kills as it kills a C program.
 func TestSignalWithoutCleanup(t *testing.T) {
 	t.Parallel()
+	heedAll()
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -167,6 +181,7 @@ func TestProcessOne(t *testing.T) {
 // A signal lets the stretch end, tells it by its context, and kills then.
 func TestHoldSignals(t *testing.T) {
 	t.Parallel()
+	heedAll()
 	for _, sig := range []unix.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP} {
 		for _, stretch := range []int{1, 2} {
 			p := proctest.Start(t, proctest.Command("hold"))
