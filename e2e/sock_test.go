@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -162,10 +161,10 @@ func TestSocketMessages(t *testing.T) {
 	}
 }
 
-// A client that goes at once, and one that sends nothing, do the server no harm.
+// A client that goes at once, and one that sends nothing, are in nobody's way.
 func TestSocketSilentClient(t *testing.T) {
 	t.Parallel()
-	server, path := serveSocket(t)
+	_, path := serveSocket(t)
 	gone, err := dial(path)
 	if err != nil {
 		t.Fatal(err)
@@ -176,62 +175,9 @@ func TestSocketSilentClient(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
-	began := time.Now()
 	if answer, err := exchange(path, "hello"); answer != "hello from server" {
 		t.Errorf("beside a silent client: %q, %v", answer, err)
 	}
-	if testing.Short() {
-		t.Skip("-short: the server's patience with a silent client")
-	}
-	silent.SetDeadline(time.Now().Add(patience))
-	if n, err := silent.Read(make([]byte, 1)); n != 0 || err != io.EOF {
-		t.Errorf("silent client: read %d, %v, want EOF", n, err)
-	}
-	if took := time.Since(began); took < 4*time.Second {
-		t.Errorf("dropped after %v", took)
-	}
-	server.errLine("^domain_sock: dropped a client that sent nothing for 5s: ")
-	if answer, err := exchange(path, "hello"); answer != "hello from server" {
-		t.Errorf("after a silent client: %q, %v", answer, err)
-	}
-}
-
-// Many connections, in a row and at once: all are answered, and the server is what
-// it was before.
-func TestSocketMany(t *testing.T) {
-	if testing.Short() {
-		t.Skip("-short: thousands of connections")
-	}
-	server, path := serveSocket(t)
-	before := descriptors(server.pid)
-
-	const atOnce, inARow = 1000, 1000
-	var wg sync.WaitGroup
-	for range atOnce {
-		wg.Go(func() {
-			if answer, err := exchange(path, "all at once"); answer != "hello from server" || err != nil {
-				t.Errorf("answer %q, %v", answer, err)
-			}
-		})
-	}
-	wg.Wait()
-	for range inARow {
-		if answer, err := exchange(path, "one by one"); answer != "hello from server" || err != nil {
-			t.Fatalf("answer %q, %v", answer, err)
-		}
-	}
-	until(t, "all children reaped", func() bool { return len(children(server.pid)) == 0 })
-	server.mustBlock(unix.SYS_ACCEPT4)
-	if after := descriptors(server.pid); fmt.Sprint(after) != fmt.Sprint(before) {
-		t.Errorf("descriptors before: %v, after: %v", before, after)
-	}
-	if got := server.stderr.String(); got != "" {
-		t.Errorf("stderr %.500q", got)
-	}
-	server.signal(unix.SIGINT)
-	r := server.wait().wantSignal(t, unix.SIGINT)
-	want := strings.Repeat("message from client: all at once\n", atOnce) + strings.Repeat("message from client: one by one\n", inARow)
-	r.wantStdout(t, want)
 }
 
 // Of several servers that find the same stale socket at the same time one wins.
