@@ -157,6 +157,10 @@ func consumer(c *cli.Context) error {
 	if err := prog.NArgs(c, 0, 0); err != nil {
 		return err
 	}
+	// A message that cannot be printed is better left in the queue.
+	if _, err := prog.Stdout.Write(nil); err != nil {
+		return err
+	}
 	// [8] open the producer's file
 	f, err := shm.OpenFile(sharedFile, unix.O_RDWR, 0)
 	if errors.Is(err, unix.ENOENT) {
