@@ -41,7 +41,8 @@
 //   - A process that dies makes the program end with a message; in C the others
 //     wait for its lock for ever. SIGINT and SIGTERM unlock before they end hold.
 //   - FILE must be a regular file and not a symlink.
-//   - hold and try know --timeout and --robust; the class of the text has neither.
+//   - hold and try know --robust, and hold --timeout; the class of the text has
+//     neither.
 //
 // # See also
 //
