@@ -154,6 +154,9 @@ func parseTrace(text string) (calls []call, killed map[int]bool, err error) {
 				pending[tid] = s
 			}
 		case strings.HasPrefix(rest, "+++"), strings.HasPrefix(rest, "---"):
+		case strings.HasSuffix(rest, "<detached ...>"):
+			// strace was told to end and let the process go in the middle of a
+			// call that waits: it never came back.
 		case strings.HasSuffix(rest, "<unfinished ...>"):
 			pending[tid] = slot{tid, strings.TrimSuffix(rest, "<unfinished ...>")}
 		case changedForm.MatchString(rest): // likewise

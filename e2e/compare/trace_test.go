@@ -43,6 +43,7 @@ var traces = []struct {
 103 <... read resumed>"a b) = 3", 10) = 8
 103 write(1<pipe:[99]>, "a b) = 3", 8) = 8
 103 read(3<pipe:[10]>, "", 10)        = 0
+101 read(-256,  <detached ...>
 103 close(3<pipe:[10]>)               = 0
 103 +++ exited with 0 +++
 101 <... waitid resumed>{si_signo=SIGCHLD, si_pid=103}, WEXITED, NULL) = 0
