@@ -22,34 +22,52 @@ import (
 )
 
 const (
-	maxLooks = 200 // looks of the first phase after a success
+	maxLooks = 200 // looks of the first phase
 	minLooks = 16  // below that the first phase is off …
 	probe    = 64  // … but for every 64th wait
 
 	maxYields = 500                    // more than a sleep and a wake cost, or the slow way would win for good
 	longYield = 500 * time.Microsecond // another task had the CPU
-	maxShift  = 8                      // the gate stays closed for at most 2^8 times the yield
+	closedFor = 128                    // the gate stays closed for so many times the yield …
+	maxClosed = time.Second            // … but no longer than that
 	maxFailed = 8                      // fruitless second phases in a row, then it is off but for every 64th wait
+
+	sure = 8 // waits in a row that the first yield ended, then Call yields first
 )
 
 // Wait is the state of a waiter. The zero value is ready. Goroutines that share
 // a Wait share what it has learned.
 type Wait struct {
-	lost    atomic.Int32 // maxLooks less the looks that the next first phase has
-	waits   atomic.Uint32
-	failed  atomic.Int32 // second phases in a row that found nothing
-	shift   atomic.Int32 // the gate's multiple is 1 << (3 + shift)
-	gate    atomic.Int64 // in ns since epoch: no yields before this moment
-	looking atomic.Uint32
+	lost   atomic.Int32 // maxLooks less the looks that the next first phase has
+	waits  atomic.Uint32
+	failed atomic.Int32 // second phases in a row that found nothing
+	handed atomic.Int32 // waits in a row that the first yield ended
+	gate   atomic.Int64 // in ns since epoch: no yields before this moment
 }
 
 // epoch makes a monotonic clock of an int64.
 var epoch = time.Now()
 
 // For calls look until it returns true or until it is time to sleep. It returns
-// what the last look returned.
+// what the last look returned. The caller has looked once already.
 func (w *Wait) For(look func() bool) bool {
 	waits := w.waits.Add(1)
+	return w.pausing(look, waits) || w.yielding(look, waits)
+}
+
+// Call is For with the first look, for looks that are system calls: where each of
+// the last waits was over after one yield, the look before it is saved.
+func (w *Wait) Call(look func() bool) bool {
+	waits := w.waits.Add(1)
+	if w.handed.Load() >= sure && waits%probe != 0 && w.open(time.Since(epoch)) {
+		return w.yielding(look, waits)
+	}
+	if look() {
+		if w.handed.Load() != 0 {
+			w.handed.Store(0)
+		}
+		return true
+	}
 	return w.pausing(look, waits) || w.yielding(look, waits)
 }
 
@@ -63,21 +81,16 @@ func (w *Wait) pausing(look func() bool, waits uint32) bool {
 	}
 	for range looks {
 		if look() {
-			w.lost.Store(0)
+			// Twice as many: one success may be luck, the peer got the CPU
+			// in the middle.
+			w.lost.Store(max(0, maxLooks-2*looks))
+			w.handed.Store(0)
 			return true
 		}
-		w.pause()
+		pause()
 	}
 	w.lost.Store(maxLooks - looks/2)
 	return false
-}
-
-// pause lets a few nanoseconds pass between two looks, so that the line of cache
-// can go to the one who writes it.
-func (w *Wait) pause() {
-	for range 8 {
-		w.looking.Load()
-	}
 }
 
 func (w *Wait) yielding(look func() bool, waits uint32) bool {
@@ -85,29 +98,33 @@ func (w *Wait) yielding(look func() bool, waits uint32) bool {
 		return false
 	}
 	before := time.Since(epoch)
-	if int64(before) < w.gate.Load() {
+	if !w.open(before) {
 		return false
 	}
-	for range maxYields {
+	for n := range maxYields {
 		// RawSyscall: the thread comes back soon, or the gate closes.
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
 		now := time.Since(epoch)
 		done := look()
 		if yield := now - before; yield > longYield {
-			shift := w.shift.Load()
-			w.gate.Store(int64(now + yield<<(3+shift)))
-			w.shift.Store(min(shift+1, maxShift-3))
+			w.gate.Store(int64(now + min(closedFor*yield, maxClosed)))
+			w.handed.Store(0)
 			return done
 		}
 		if done {
 			w.failed.Store(0)
-			if s := w.shift.Load(); s > 0 {
-				w.shift.Store(s - 1)
+			if n > 0 {
+				w.handed.Store(0)
+			} else if h := w.handed.Load(); h < sure {
+				w.handed.Store(h + 1)
 			}
 			return true
 		}
 		before = now
 	}
 	w.failed.Add(1)
+	w.handed.Store(0)
 	return false
 }
+
+func (w *Wait) open(now time.Duration) bool { return int64(now) >= w.gate.Load() }

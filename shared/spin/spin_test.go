@@ -51,7 +51,7 @@ func TestNumberOfLooksIsBounded(t *testing.T) {
 }
 
 // The first phase halves its looks at each failure, is off below minLooks but for
-// a probe, and has all of them back after one success.
+// a probe, and doubles them with each success.
 func TestPausingAdapts(t *testing.T) {
 	var w Wait
 	wait := uint32(0)
@@ -82,11 +82,13 @@ func TestPausingAdapts(t *testing.T) {
 	if probes != 5 {
 		t.Errorf("%d probes in %d waits, want 5", probes, wait)
 	}
-	if !w.pausing(on(minLooks), probe) {
-		t.Fatal("the probe did not find what was there")
-	}
-	if n := pausing(); n != maxLooks {
-		t.Errorf("%d looks after a success, want %d", n, maxLooks)
+	for i, want := range []int{2 * minLooks, 4 * minLooks, 8 * minLooks, maxLooks, maxLooks} {
+		if !w.pausing(on(minLooks), probe) {
+			t.Fatal("the first phase did not find what was there")
+		}
+		if n := maxLooks - int(w.lost.Load()); n != want {
+			t.Errorf("%d looks after success %d, want %d", n, i+1, want)
+		}
 	}
 }
 
@@ -135,7 +137,7 @@ func slow() func() bool {
 
 func TestLongYieldClosesTheGate(t *testing.T) {
 	var w Wait
-	for i, shift := range []int{3, 4, 5, 6, 7, 8, 8, 8} {
+	for range 3 {
 		w.gate.Store(0)
 		start := time.Since(epoch)
 		if w.yielding(slow(), 1) {
@@ -143,8 +145,8 @@ func TestLongYieldClosesTheGate(t *testing.T) {
 		}
 		took := time.Since(epoch) - start
 		closed := time.Duration(w.gate.Load()) - start
-		if closed < longYield<<shift || closed > took+took<<shift {
-			t.Errorf("long yield %d: closed for %v, want %v (at most %v) shifted by %d", i, closed, longYield, took, shift)
+		if closed < longYield*closedFor || closed > took+min(took*closedFor, maxClosed) {
+			t.Errorf("closed for %v, want %v (at most %v) times %d, at most %v", closed, longYield, took, closedFor, maxClosed)
 		}
 		if n := looks(func(look func() bool) { w.yielding(look, probe) }); n != 0 {
 			t.Errorf("%d looks behind a closed gate", n)
@@ -192,22 +194,40 @@ func TestFoundAfterALongYield(t *testing.T) {
 	}
 }
 
-// Success makes the next closure shorter.
-func TestGateForgets(t *testing.T) {
+// Call looks first, until each of the last waits was over after one yield.
+func TestCallYieldsFirst(t *testing.T) {
 	var w Wait
-	for range 4 {
-		w.gate.Store(0)
-		w.yielding(slow(), 1)
+	w.lost.Store(maxLooks) // no first phase
+	for w.handed.Load() < sure {
+		w.gate.Store(0) // a long yield closes it, and starts the count anew
+		w.Call(on(2))
 	}
-	shift := w.shift.Load()
-	for done := false; !done; {
-		w.gate.Store(0)
-		shift = w.shift.Load()
-		done = w.yielding(on(1), 1) && w.shift.Load() < shift
+	// What the look before the first yield would have found does not count.
+	w.waits.Store(0)
+	w.handed.Store(sure)
+	w.gate.Store(0)
+	if yielded := handsOver(&w); !yielded {
+		t.Error("the first look came before the first yield")
 	}
-	if s := w.shift.Load(); s != shift-1 {
-		t.Errorf("shift = %d after a success, was %d", s, shift)
+	// A probe looks first, and what it finds ends the mode.
+	w.waits.Store(probe - 1)
+	w.handed.Store(sure)
+	if !w.Call(on(1)) || w.handed.Load() != 0 {
+		t.Errorf("handed = %d after a probe that found it at once, want 0", w.handed.Load())
 	}
+	// So does a closed gate.
+	w.handed.Store(sure)
+	w.gate.Store(int64(time.Since(epoch) + time.Hour))
+	if !w.Call(on(1)) || w.handed.Load() != 0 {
+		t.Errorf("handed = %d after a wait behind a closed gate, want 0", w.handed.Load())
+	}
+}
+
+// handsOver tells whether a Call that finds at its first look counts as one that
+// the first yield ended.
+func handsOver(w *Wait) bool {
+	w.handed.Store(sure)
+	return w.Call(on(1)) && (w.handed.Load() == sure || !w.open(time.Since(epoch)))
 }
 
 // A wait for a peer that never comes settles at next to no work.
@@ -264,6 +284,17 @@ func TestSharedByGoroutines(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+func TestCallReturnsWhatLookReturned(t *testing.T) {
+	for _, nth := range []int{1, 2, 100, maxLooks + 1, maxLooks + 2} {
+		var w Wait
+		n := 0
+		got := w.Call(func() bool { n++; return n == nth })
+		if found := n == nth; got != found || nth <= maxLooks+2 && !found {
+			t.Errorf("found at look %d: Call = %v after %d looks", nth, got, n)
+		}
+	}
 }
 
 func ExampleWait_For() {
