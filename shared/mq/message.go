@@ -39,11 +39,7 @@ func (q *Queue) send(op string, msg []byte, prio uint32, deadline time.Time) err
 		return q.fail(op, os.ErrClosed)
 	}
 	defer q.release()
-	errno := q.trySend(msg, prio)
-	if errno == unix.ETIMEDOUT {
-		errno = q.waitSend(msg, prio, deadline)
-	}
-	if errno != 0 {
+	if errno := q.waitSend(msg, prio, deadline); errno != 0 {
 		return q.fail(op, errno)
 	}
 	return nil
@@ -97,10 +93,7 @@ func (q *Queue) receive(op string, buf []byte, deadline time.Time) (n int, prio 
 		return 0, 0, q.fail(op, os.ErrClosed)
 	}
 	defer q.release()
-	n, prio, errno := q.tryReceive(buf)
-	if errno == unix.ETIMEDOUT {
-		n, prio, errno = q.waitReceive(buf, deadline)
-	}
+	n, prio, errno := q.waitReceive(buf, deadline)
 	if errno != 0 {
 		return 0, 0, q.fail(op, errno)
 	}

@@ -7,18 +7,20 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// waitSend and waitReceive are the wait of a call whose first try found the
-// queue not ready. They look again for a while (package spin), which is where
-// a peer that answers within microseconds is met, then block in the kernel.
+// waitSend and waitReceive are a call that may block: it looks for a while (package
+// spin), which is where a peer that answers within microseconds is met, then blocks
+// in the kernel.
 
-// spinRoom is the time that a deadline must leave for the looking again.
+// spinRoom is the time that a deadline must leave for more looks than one.
 const spinRoom = time.Millisecond
 
 func (q *Queue) waitSend(msg []byte, prio uint32, deadline time.Time) (errno syscall.Errno) {
-	if spinnable(deadline) && q.writing.For(func() bool {
-		if len(msg) > cheapSend && q.full() {
+	again := false
+	if spinnable(deadline) && q.writing.Call(func() bool {
+		if again && len(msg) > cheapSend && q.full() {
 			return false
 		}
+		again = true
 		errno = q.trySend(msg, prio)
 		return errno != unix.ETIMEDOUT
 	}) {
@@ -29,7 +31,7 @@ func (q *Queue) waitSend(msg []byte, prio uint32, deadline time.Time) (errno sys
 }
 
 func (q *Queue) waitReceive(buf []byte, deadline time.Time) (n int, prio uint32, errno syscall.Errno) {
-	if spinnable(deadline) && q.reading.For(func() bool {
+	if spinnable(deadline) && q.reading.Call(func() bool {
 		n, prio, errno = q.tryReceive(buf)
 		return errno != unix.ETIMEDOUT
 	}) {
