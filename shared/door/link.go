@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"golang.org/x/sys/unix"
+
+	"ipcbook/shared/spin"
 )
 
 // smallFrame is up to which size frames are copied together.
@@ -27,7 +29,7 @@ var buffers = sync.Pool{New: func() any { return new(buffer) }}
 type link struct {
 	fd int
 	pollee
-	patience
+	soon spin.Wait // for a frame
 
 	out struct {
 		h     header
@@ -65,7 +67,6 @@ func (l *link) open(fd int) error {
 	}
 	l.fd = fd
 	l.pollee.init(fd)
-	l.patience.init()
 	l.out.iov[0].Base = &l.out.frame[0]
 	l.out.iov[0].SetLen(headerSize)
 	l.out.msg.Iov = &l.out.iov[0]
