@@ -10,7 +10,10 @@ import (
 )
 
 // What is built as the suite's Makefile builds it.
-const tags = "urfave_cli_no_docs"
+const (
+	tags    = "urfave_cli_no_docs"
+	ldflags = "-ldflags=-E=ipcbook/shared/prog.start"
+)
 
 var (
 	cFlags    = []string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pedantic", "-pthread"}
@@ -65,12 +68,13 @@ func (b *bench) build(programs bool) error {
 }
 
 func (b *bench) goBuild(withCgo bool, out, dir string, packages ...string) error {
-	cmd := exec.Command("go", append([]string{"build", "-trimpath", "-tags", tags, "-o", out}, packages...)...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	args, with := []string{"build", "-trimpath", "-tags", tags, ldflags, "-o", out}, "CGO_ENABLED=0"
 	if withCgo {
-		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+		args, with = []string{"build", "-trimpath", "-o", out}, "CGO_ENABLED=1"
 	}
+	cmd := exec.Command("go", append(args, packages...)...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), with)
 	return tell(cmd)
 }
 

@@ -1,13 +1,16 @@
-// Half is one process of a benchmark, in Go. It works with the packages and in
-// the way of the examples; package phase says how it is started.
+// Half is one process of a benchmark, in Go. It begins as every program of the suite
+// does, and works with the packages and in the way of the examples; package phase
+// says how it is started.
 package main
 
 import (
 	"fmt"
-	"os"
 	"runtime"
 
+	"github.com/urfave/cli/v2"
+
 	"ipcbook/bench/phase"
+	"ipcbook/shared/prog"
 	"ipcbook/shared/reexec"
 	"ipcbook/shared/shm"
 )
@@ -48,20 +51,23 @@ var roles = map[string]func(*phase.Half) error{
 }
 
 func main() {
-	if reexec.Role() == "exit" {
-		return // the child of fork
-	}
-	h, err := phase.New(os.Args[1:])
-	if err != nil {
-		phase.Fail(err)
-	}
-	role := roles[h.Role]
-	if role == nil {
-		phase.Fail(fmt.Errorf("no role %q", h.Role))
-	}
-	if err := role(h); err != nil {
-		phase.Fail(err)
-	}
+	prog.Run(&cli.App{Name: "half", Action: func(c *cli.Context) error {
+		if reexec.Role() == "exit" {
+			return nil // the child of fork
+		}
+		h, err := phase.New(c.Args().Slice())
+		if err != nil {
+			phase.Fail(err)
+		}
+		role := roles[h.Role]
+		if role == nil {
+			phase.Fail(fmt.Errorf("no role %q", h.Role))
+		}
+		if err := role(h); err != nil {
+			phase.Fail(err)
+		}
+		return nil
+	}}, 1)
 }
 
 // memory maps the shared memory that the coordinator has made.
