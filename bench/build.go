@@ -9,13 +9,10 @@ import (
 	"strings"
 )
 
-// What is built as the suite's Makefile builds it.
-const (
-	tags    = "urfave_cli_no_docs"
-	ldflags = "-ldflags=-E=ipcbook/shared/prog.start"
-)
-
 var (
+	// As in the suite's Makefile.
+	goFlags = []string{"-tags", "urfave_cli_no_docs", "-ldflags=-E=ipcbook/shared/prog.start"}
+
 	cFlags    = []string{"-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-pedantic", "-pthread"}
 	twinFlags = []string{"-std=c11", "-O2", "-Wall", "-Wextra", "-pedantic", "-pthread"}
 )
@@ -24,17 +21,21 @@ var (
 // is true. What needs a C compiler is left out where there is none.
 func (b *bench) build(programs bool) error {
 	half := filepath.Join(b.bin, "half")
-	if err := b.goBuild(false, half, b.dir, "./half"); err != nil {
+	if err := b.goBuild(false, goFlags, half, b.dir, "./half"); err != nil {
 		return err
 	}
 	b.halves[golang] = half
+	b.halves[bare] = filepath.Join(b.bin, "bare")
+	if err := b.goBuild(false, nil, b.halves[bare], b.dir, "./bare"); err != nil {
+		return err
+	}
 	if programs {
 		var mains []string
 		for _, name := range b.programs() {
 			mains = append(mains, "./examples/"+name)
 		}
 		out := filepath.Join(b.bin, "go") + "/"
-		if err := b.goBuild(false, out, b.root, mains...); err != nil {
+		if err := b.goBuild(false, goFlags, out, b.root, mains...); err != nil {
 			return err
 		}
 	}
@@ -56,7 +57,7 @@ func (b *bench) build(programs bool) error {
 	}
 	b.halves[clang], b.halves[bound], b.halves[dynamic] = out, out, out
 	cgoOut := filepath.Join(b.bin, "half-cgo")
-	if err := b.goBuild(true, cgoOut, b.dir, "./cgo"); err != nil {
+	if err := b.goBuild(true, nil, cgoOut, b.dir, "./cgo"); err != nil {
 		b.note("the cgo baseline does not build here and is left out: %v", err)
 	} else {
 		b.halves[cgo] = cgoOut
@@ -67,14 +68,13 @@ func (b *bench) build(programs bool) error {
 	return nil
 }
 
-func (b *bench) goBuild(withCgo bool, out, dir string, packages ...string) error {
-	args, with := []string{"build", "-trimpath", "-tags", tags, ldflags, "-o", out}, "CGO_ENABLED=0"
-	if withCgo {
-		args, with = []string{"build", "-trimpath", "-o", out}, "CGO_ENABLED=1"
-	}
-	cmd := exec.Command("go", append(args, packages...)...)
+func (b *bench) goBuild(cgo bool, flags []string, out, dir string, packages ...string) error {
+	cmd := exec.Command("go", append(append([]string{"build", "-trimpath", "-o", out}, flags...), packages...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), with)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if cgo {
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=1")
+	}
 	return tell(cmd)
 }
 

@@ -26,10 +26,11 @@ const (
 	cgo           // Go that calls glibc
 	bound         // C that spins and never enters the kernel
 	dynamic       // a C twin that is linked dynamically
+	bare          // a Go program that does nothing
 	makers
 )
 
-func (m maker) String() string { return [...]string{"Go", "C", "cgo", "bound", "C, dynamic"}[m] }
+func (m maker) String() string { return [...]string{"Go", "C", "cgo", "bound", "C, dynamic", "Go, bare"}[m] }
 
 // A half is one process of a workload.
 type half struct {

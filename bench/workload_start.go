@@ -34,7 +34,7 @@ func (b *bench) startWorkloads() []*workload {
 			name:     "start " + name,
 			size:     -1,
 			procs:    1,
-			variants: []variant{goGo},
+			variants: []variant{goGo, {Label: "Go, bare", first: bare, second: bare}},
 			quick:    slices.Contains(quickStarts, name),
 			only:     []string{"one", "free"},
 		}
@@ -48,6 +48,8 @@ func (b *bench) startWorkloads() []*workload {
 				path = b.twin(name, true)
 			case dynamic:
 				path = b.twin(name, false)
+			case bare:
+				path = b.halves[bare]
 			}
 			return b.starts(path, p, ops)
 		}

@@ -24,15 +24,15 @@ import (
 const (
 	maxLooks = 200 // looks of the first phase
 	minLooks = 16  // below that the first phase is off …
-	probe    = 64  // … but for every 64th wait
+	probe    = 256 // … but for every 256th wait
 
 	maxYields = 500                    // more than a sleep and a wake cost, or the slow way would win for good
 	longYield = 500 * time.Microsecond // another task had the CPU
 	closedFor = 128                    // the gate stays closed for so many times the yield …
 	maxClosed = time.Second            // … but no longer than that
-	maxFailed = 8                      // fruitless second phases in a row, then it is off but for every 64th wait
+	maxFailed = 8                      // fruitless second phases in a row, then it is off but for every 256th wait
 
-	sure = 8 // waits in a row that the first yield ended, then Call yields first
+	sure = 8 // waits in a row in which looking was in vain, then Call leaves it, but for every 256th
 )
 
 // Wait is the state of a waiter. The zero value is ready. Goroutines that share
@@ -41,7 +41,7 @@ type Wait struct {
 	lost   atomic.Int32 // maxLooks less the looks that the next first phase has
 	waits  atomic.Uint32
 	failed atomic.Int32 // second phases in a row that found nothing
-	handed atomic.Int32 // waits in a row that the first yield ended
+	vain   atomic.Int32 // Calls in a row that had better slept at once
 	gate   atomic.Int64 // in ns since epoch: no yields before this moment
 }
 
@@ -55,20 +55,26 @@ func (w *Wait) For(look func() bool) bool {
 	return w.pausing(look, waits) || w.yielding(look, waits)
 }
 
-// Call is For with the first look, for looks that are system calls: where each of
-// the last waits was over after one yield, the look before it is saved.
+// Call is For for looks that are system calls, and for a sleep in the kernel that
+// looks by itself. It makes the first look as well, or none at all where looking was
+// in vain: where the sleep came after all, or the first yield brought the peer, which
+// is then on the same CPU, and which a sleep brings with one call fewer.
 func (w *Wait) Call(look func() bool) bool {
 	waits := w.waits.Add(1)
-	if w.handed.Load() >= sure && waits%probe != 0 && w.open(time.Since(epoch)) {
-		return w.yielding(look, waits)
+	if w.vain.Load() >= sure && waits%probe != 0 {
+		return false
 	}
-	if look() {
-		if w.handed.Load() != 0 {
-			w.handed.Store(0)
-		}
+	if look() || w.pausing(look, waits) {
+		w.vain.Store(0)
 		return true
 	}
-	return w.pausing(look, waits) || w.yielding(look, waits)
+	yields, found := w.yield(look, waits)
+	if found && yields > 1 {
+		w.vain.Store(0)
+	} else if v := w.vain.Load(); v < sure {
+		w.vain.Store(v + 1)
+	}
+	return found
 }
 
 func (w *Wait) pausing(look func() bool, waits uint32) bool {
@@ -84,7 +90,6 @@ func (w *Wait) pausing(look func() bool, waits uint32) bool {
 			// Twice as many: one success may be luck, the peer got the CPU
 			// in the middle.
 			w.lost.Store(max(0, maxLooks-2*looks))
-			w.handed.Store(0)
 			return true
 		}
 		pause()
@@ -94,37 +99,35 @@ func (w *Wait) pausing(look func() bool, waits uint32) bool {
 }
 
 func (w *Wait) yielding(look func() bool, waits uint32) bool {
+	_, found := w.yield(look, waits)
+	return found
+}
+
+// yield is the second phase. It returns the number of yields, too.
+func (w *Wait) yield(look func() bool, waits uint32) (yields int, found bool) {
 	if w.failed.Load() >= maxFailed && waits%probe != 0 {
-		return false
+		return 0, false
 	}
 	before := time.Since(epoch)
-	if !w.open(before) {
-		return false
+	if int64(before) < w.gate.Load() {
+		return 0, false
 	}
-	for n := range maxYields {
+	for yields < maxYields {
 		// RawSyscall: the thread comes back soon, or the gate closes.
 		unix.RawSyscall(unix.SYS_SCHED_YIELD, 0, 0, 0)
+		yields++
 		now := time.Since(epoch)
-		done := look()
-		if yield := now - before; yield > longYield {
-			w.gate.Store(int64(now + min(closedFor*yield, maxClosed)))
-			w.handed.Store(0)
-			return done
+		found = look()
+		if took := now - before; took > longYield {
+			w.gate.Store(int64(now + min(closedFor*took, maxClosed)))
+			return yields, found
 		}
-		if done {
+		if found {
 			w.failed.Store(0)
-			if n > 0 {
-				w.handed.Store(0)
-			} else if h := w.handed.Load(); h < sure {
-				w.handed.Store(h + 1)
-			}
-			return true
+			return yields, true
 		}
 		before = now
 	}
 	w.failed.Add(1)
-	w.handed.Store(0)
-	return false
+	return yields, false
 }
-
-func (w *Wait) open(now time.Duration) bool { return int64(now) >= w.gate.Load() }

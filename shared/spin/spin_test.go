@@ -194,40 +194,53 @@ func TestFoundAfterALongYield(t *testing.T) {
 	}
 }
 
-// Call looks first, until each of the last waits was over after one yield.
-func TestCallYieldsFirst(t *testing.T) {
-	var w Wait
-	w.lost.Store(maxLooks) // no first phase
-	for w.handed.Load() < sure {
-		w.gate.Store(0) // a long yield closes it, and starts the count anew
-		w.Call(on(2))
+// Call sleeps at once, but for a probe, when looking was in vain sure times.
+func TestCallLearns(t *testing.T) {
+	calls := func(w *Wait, nth int) (n int) {
+		w.gate.Store(0) // another task may have had the CPU
+		w.Call(func() bool { n++; return n == nth })
+		return n
 	}
-	// What the look before the first yield would have found does not count.
-	w.waits.Store(0)
-	w.handed.Store(sure)
-	w.gate.Store(0)
-	if yielded := handsOver(&w); !yielded {
-		t.Error("the first look came before the first yield")
+	// Found by the first yield, found never: in vain.
+	for name, nth := range map[string]int{"first yield": 2, "never": 0} {
+		var w Wait
+		w.lost.Store(maxLooks) // no first phase
+		for i := range sure {
+			if n := calls(&w, nth); n < 1 {
+				t.Fatalf("%s: no look in wait %d", name, i+1)
+			}
+		}
+		for w.waits.Load()%probe != probe-1 {
+			if n := calls(&w, nth); n != 0 {
+				t.Fatalf("%s: %d looks in wait %d", name, n, w.waits.Load())
+			}
+		}
+		if n := calls(&w, nth); n == 0 {
+			t.Errorf("%s: no look in a probe", name)
+		}
+		// One that finds at once ends it.
+		w.waits.Store(probe - 1)
+		if calls(&w, 1); w.vain.Load() != 0 {
+			t.Errorf("%s: vain = %d after a probe that found it at once, want 0", name, w.vain.Load())
+		}
+		if n := calls(&w, 1); n != 1 {
+			t.Errorf("%s: %d looks after that, want 1", name, n)
+		}
 	}
-	// A probe looks first, and what it finds ends the mode.
-	w.waits.Store(probe - 1)
-	w.handed.Store(sure)
-	if !w.Call(on(1)) || w.handed.Load() != 0 {
-		t.Errorf("handed = %d after a probe that found it at once, want 0", w.handed.Load())
+	// Found at once, in the first phase, by a later yield: not in vain.
+	for name, nth := range map[string]int{"at once": 1, "first phase": 3, "later yield": maxLooks + 3} {
+		var w Wait
+		for range 3 * sure {
+			w.lost.Store(0)
+			for done := false; !done; { // one that no other task disturbs
+				calls(&w, nth)
+				done = w.gate.Load() == 0
+			}
+			if v := w.vain.Load(); v != 0 {
+				t.Fatalf("%s: vain = %d, want 0", name, v)
+			}
+		}
 	}
-	// So does a closed gate.
-	w.handed.Store(sure)
-	w.gate.Store(int64(time.Since(epoch) + time.Hour))
-	if !w.Call(on(1)) || w.handed.Load() != 0 {
-		t.Errorf("handed = %d after a wait behind a closed gate, want 0", w.handed.Load())
-	}
-}
-
-// handsOver tells whether a Call that finds at its first look counts as one that
-// the first yield ended.
-func handsOver(w *Wait) bool {
-	w.handed.Store(sure)
-	return w.Call(on(1)) && (w.handed.Load() == sure || !w.open(time.Since(epoch)))
 }
 
 // A wait for a peer that never comes settles at next to no work.
