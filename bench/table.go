@@ -28,7 +28,7 @@ func printTable(w io.Writer, run *Run) error {
 		e.Kernel, e.Machine, e.CPUs, e.CPU, kind, e.Go, c, e.Load, e.LoadEnd, e.Date.Format("2006-01-02 15:04 MST"), run.Rounds)
 
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "workload\tby\tplacement\tan op\tin C\tratio [min..max]\tverdict\treach\tp50 p99 p99.9\tin C\tCPU\tcalls, in C\tswitches, in C\tallocs")
+	fmt.Fprintln(t, "workload\tby\tplacement\tan op\tin C\tratio [min..max]\tverdict\treach\tp50 p99 p99.9\tin C\tCPU\tcalls, in C\tswitches, in C\tallocs\tmemory, in C")
 	last := ""
 	for _, r := range run.Rows {
 		name := r.label()
@@ -58,9 +58,9 @@ func printTable(w io.Writer, run *Run) error {
 		if r.C != nil {
 			switches += fmt.Sprintf(", %.2g", r.C.Switches)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n",
 			name, r.Variant, r.Placement, duration(r.This.Median), in, ratio, r.Verdict, r.reachText(),
-			latencyText(r.This.Latency), lat, cpu, calls, switches, allocText(r))
+			latencyText(r.This.Latency), lat, cpu, calls, switches, allocText(r), memoryText(r))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -99,6 +99,15 @@ func allocText(r Row) string {
 		return "–"
 	}
 	return fmt.Sprintf("%.2g", math.Round(r.This.Allocs*1000)/1000)
+}
+
+// memoryText is the resident memory of the largest process.
+func memoryText(r Row) string {
+	text := fmt.Sprintf("%.1f MiB", float64(r.This.RSS)/1024)
+	if r.C != nil {
+		text += fmt.Sprintf(", %.1f", float64(r.C.RSS)/1024)
+	}
+	return text
 }
 
 // wakeNote says what waking an idle CPU costs here, as C shows it: where that is

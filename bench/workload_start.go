@@ -58,6 +58,9 @@ func (b *bench) startWorkloads() []*workload {
 	return all
 }
 
+// badArgs are arguments that no program takes.
+var badArgs = []string{"a", "b", "c", "d", "e", "f"}
+
 // quickStarts are the programs that a short run starts: all others are built in
 // the same way.
 var quickStarts = []string{"simple_pipe", "mmap_queue", "pmsg_send", "domain_sock"}
@@ -100,7 +103,7 @@ func (b *bench) starts(path string, p placement, ops [3]int) (*result, error) {
 	res := &result{Ops: ops[phase.Timed], All: ops[phase.Timed]}
 	for i := range ops[phase.Warm] + ops[phase.Timed] {
 		// Nobody reads the usage message: stderr is /dev/null.
-		cmd := exec.Command(path, "a", "b", "c", "d", "e", "f")
+		cmd := exec.Command(path, badArgs...)
 		start := time.Now()
 		if err := startOn(cmd, p.cpus(0)); err != nil {
 			return nil, err
@@ -116,8 +119,9 @@ func (b *bench) starts(path string, p placement, ops [3]int) (*result, error) {
 		r := cmd.ProcessState.SysUsage().(*syscall.Rusage)
 		res.Elapsed += int64(took)
 		res.CPU += r.Utime.Nano() + r.Stime.Nano()
-		res.RSS = max(res.RSS, r.Maxrss)
 		res.Samples = append(res.Samples, int64(took))
 	}
-	return res, nil
+	var err error
+	res.RSS, err = resident(path, badArgs...)
+	return res, err
 }

@@ -149,14 +149,28 @@ static void report(struct half *h, int64_t start, int64_t end, struct used befor
     say(text, (size_t)n);
 }
 
+/* The most memory that the process had resident, in KiB. What getrusage calls maxrss
+   begins with the parent's at fork. */
+static long resident(void)
+{
+    char line[256];
+    long kib = 0;
+    FILE *f = fopen("/proc/self/status", "r");
+
+    if (f == NULL)
+        return 0;
+    while (fgets(line, sizeof line, f) != NULL && sscanf(line, "VmHWM: %ld", &kib) != 1)
+        ;
+    fclose(f);
+    return kib;
+}
+
 static void finish(struct half *h, int sample)
 {
     char text[80];
-    struct rusage r;
     size_t count = sample ? h->ops[SAMPLED] : 0;
 
-    getrusage(RUSAGE_SELF, &r);
-    say(text, (size_t)snprintf(text, sizeof text, "rss %ld\nsamples %zu\n", r.ru_maxrss, count));
+    say(text, (size_t)snprintf(text, sizeof text, "rss %ld\nsamples %zu\n", resident(), count));
     say(samples, count * sizeof *samples);
 }
 

@@ -240,13 +240,27 @@ func (h *Half) finish(sample bool) {
 	if sample {
 		n = len(h.samples)
 	}
-	var r unix.Rusage
-	unix.Getrusage(unix.RUSAGE_SELF, &r)
-	b := fmt.Appendf(nil, "rss %d\nsamples %d\n", r.Maxrss, n)
+	kib, _ := Resident("/proc/self/status")
+	b := fmt.Appendf(nil, "rss %d\nsamples %d\n", kib, n)
 	for _, s := range h.samples[:n] {
 		b = binary.NativeEndian.AppendUint64(b, uint64(s))
 	}
 	say(string(b))
+}
+
+// Resident returns the most memory that a process had resident, in KiB: VmHWM of its
+// /proc/PID/status. What rusage(2) calls maxrss begins with the parent's at fork.
+func Resident(status string) (kib int64, err error) {
+	b, err := os.ReadFile(status)
+	if err != nil {
+		return 0, err
+	}
+	_, after, ok := strings.Cut(string(b), "\nVmHWM:")
+	if !ok {
+		return 0, fmt.Errorf("%s: no VmHWM", status)
+	}
+	_, err = fmt.Sscan(after, &kib)
+	return kib, err
 }
 
 // Fail reports an error and ends the process.
