@@ -30,7 +30,9 @@ const (
 	makers
 )
 
-func (m maker) String() string { return [...]string{"Go", "C", "cgo", "bound", "C, dynamic", "Go, bare"}[m] }
+func (m maker) String() string {
+	return [...]string{"Go", "C", "cgo", "bound", "C, dynamic", "Go, bare"}[m]
+}
 
 // A half is one process of a workload.
 type half struct {
