@@ -17,6 +17,8 @@ import (
 // plots draws what a run has found, for each placement: throughput against message
 // size, ratio per workload, time against processes.
 func plots(run *Run, dir string) error {
+	// As in a browser, where Liberation has the widths of the fonts that stand for it.
+	plot.DefaultFont.Variant = "Sans"
 	var places []string
 	for _, r := range run.Rows {
 		if r.Error == "" && !slices.Contains(places, r.Placement) {
@@ -48,7 +50,11 @@ func plots(run *Run, dir string) error {
 			}
 		}
 	}
-	return nil
+	p, height := overview(run)
+	if p == nil {
+		return nil
+	}
+	return p.Save(22*vg.Centimeter, height, filepath.Join(dir, prefix+"overview.svg"))
 }
 
 var placeNames = map[string]string{"one": "on one core", "two": "on two cores", "free": "left to the scheduler"}
@@ -62,6 +68,9 @@ func caption(run *Run, place string) string {
 	virtual := ""
 	if run.Env.Virtual {
 		virtual = ", virtual machine"
+	}
+	if name != "" {
+		name = ", " + name
 	}
 	return fmt.Sprintf("%s\n%d × %s%s, %s, %s, %s", name, run.Env.CPUs, run.Env.CPU, virtual, run.Env.Kernel, run.Env.Go, run.Env.C)
 }
@@ -100,7 +109,7 @@ func draw2(p *plot.Plot, curves []*curve) error {
 			}
 			p.Add(line, points)
 			if j == 0 {
-				p.Legend.Add(c.name, line, points)
+				p.Legend.Add(c.name+legendGap, line, points)
 			}
 		}
 	}
@@ -135,6 +144,8 @@ func newPlot(title, x, y string) *plot.Plot {
 	p.Title.TextStyle.Font.Size = 9
 	p.Title.Padding = vg.Points(6)
 	p.X.Label.Text, p.Y.Label.Text = x, y
+	p.X.Label.TextStyle.Font.Size, p.Y.Label.TextStyle.Font.Size = 9, 9
+	p.Legend.TextStyle.Font.Size = 9
 	grid := plotter.NewGrid()
 	grid.Horizontal.Color, grid.Vertical.Color = color.Gray{0xdd}, color.Gray{0xdd}
 	p.Add(grid)
@@ -162,15 +173,40 @@ func throughput(rows []Row, title string) (*plot.Plot, vg.Length) {
 	if len(curves) == 0 {
 		return nil, 0
 	}
-	p := newPlot("Throughput, "+title, "bytes a message (Go: lines drawn through, C: dashes)", "MiB/s")
+	p := newPlot("Throughput"+title, "bytes a message (Go: lines drawn through, C: dashes)", "MiB/s")
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker = sizeTicks{}
 	p.Y.Tick.Marker = plot.LogTicks{Prec: -1}
-	p.Legend.Left, p.Legend.Top = true, true
 	if draw2(p, curves) != nil {
 		return nil, 0
 	}
+	legendBeside(p, 30)
 	return p, 15 * vg.Centimeter
+}
+
+// legendGap keeps a name off its sign in a font that is wider than expected.
+const legendGap = "    "
+
+// legendBeside makes room for the legend to the right of what is drawn: times as far as
+// the greatest X, of a scale that is logarithmic.
+func legendBeside(p *plot.Plot, times float64) {
+	p.X.Max *= times
+	p.Legend.Top = true
+	p.Legend.XOffs = -vg.Points(5)
+	p.Legend.YOffs = -vg.Points(5)
+}
+
+// labelledRows prepares the Y axis for a row of dots for each name. Names are drawn
+// clear of the axis: a reader's font may be wider than the one they were measured with.
+func labelledRows(p *plot.Plot, names []plot.Tick) {
+	p.Y.Tick.Marker = plot.ConstantTicks(names)
+	p.Y.Tick.Label.Font.Size = 8
+	p.Y.Tick.LineStyle.Width = 0
+	p.Y.LineStyle.Width = 0
+	p.Y.Padding = vg.Points(16)
+	p.Y.Min, p.Y.Max = -1, float64(len(names))
+	p.X.Scale = plot.LogScale{}
+	p.X.Tick.Marker = plot.LogTicks{Prec: -1}
 }
 
 // sizeTicks are the sizes that were measured.
@@ -199,7 +235,7 @@ func scaling(rows []Row, title string) (*plot.Plot, vg.Length) {
 	if len(curves) == 0 {
 		return nil, 0
 	}
-	p := newPlot("Processes, "+title, "processes on each side (Go: lines drawn through, C: dashes)", "ns an operation")
+	p := newPlot("Processes"+title, "processes on each side (Go: lines drawn through, C: dashes)", "ns an operation")
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	var ticks []plot.Tick
 	for n := 1; n <= 64; n *= 2 {
@@ -207,21 +243,21 @@ func scaling(rows []Row, title string) (*plot.Plot, vg.Length) {
 	}
 	p.X.Tick.Marker = plot.ConstantTicks(ticks)
 	p.Y.Tick.Marker = plot.LogTicks{Prec: -1}
-	p.Legend.Left, p.Legend.Top = true, true
 	if draw2(p, curves) != nil {
 		return nil, 0
 	}
+	legendBeside(p, 4)
 	return p, 13 * vg.Centimeter
 }
 
 // ratioPlot draws a line for each workload: the median ratio as a dot, the rounds'
-// extremes as whiskers, the goal as a bar.
+// extremes as whiskers, the goal as a ring.
 func ratioPlot(rows []Row, title string) (*plot.Plot, vg.Length) {
-	var xys, goalXYs plotter.XYs
-	var errs plotter.XErrors
+	var d dots
+	var goals plotter.XYs
 	var names []plot.Tick
 	for _, r := range slices.Backward(rows) {
-		if r.C == nil || r.Variant == "bound" || math.IsNaN(r.Ratio.Median) || r.Ratio.Median == 0 {
+		if !r.comparable() {
 			continue
 		}
 		y := float64(len(names))
@@ -230,42 +266,21 @@ func ratioPlot(rows []Row, title string) (*plot.Plot, vg.Length) {
 			label += " (" + r.Variant + ")"
 		}
 		names = append(names, plot.Tick{Value: y, Label: label})
-		xys = append(xys, plotter.XY{X: r.Ratio.Median, Y: y})
-		errs = append(errs, struct{ Low, High float64 }{r.Ratio.Median - r.Ratio.Min, r.Ratio.Max - r.Ratio.Median})
+		d.add(r, y)
 		if r.Limit > 0 {
-			goalXYs = append(goalXYs, plotter.XY{X: r.Limit, Y: y})
+			goals = append(goals, plotter.XY{X: r.Limit, Y: y})
 		}
 	}
-	if len(xys) == 0 {
+	if len(names) == 0 {
 		return nil, 0
 	}
-	p := newPlot("Go / C, "+title, "time an operation, Go / C: left of 1 Go is faster (ring: the goal)", "")
-	p.X.Scale = plot.LogScale{}
-	p.X.Tick.Marker = plot.LogTicks{Prec: -1}
-	p.Y.Tick.Marker = plot.ConstantTicks(names)
-	p.Y.Tick.Label.Font.Size = 7
-	p.Y.Min, p.Y.Max = -1, float64(len(names))
-	dots, err := plotter.NewScatter(xys)
-	if err != nil {
+	p := newPlot("Go / C"+title, "time an operation, Go / C: left of 1 Go is faster (ring: the goal)", "")
+	labelledRows(p, names)
+	if parity(p, len(names)) != nil || d.draw(p, palette[0], "") != nil {
 		return nil, 0
 	}
-	dots.Shape, dots.Color, dots.Radius = draw.CircleGlyph{}, palette[0], vg.Points(2.2)
-	bars, err := plotter.NewXErrorBars(struct {
-		plotter.XYs
-		plotter.XErrors
-	}{xys, errs})
-	if err != nil {
-		return nil, 0
-	}
-	bars.Color = palette[0]
-	level, err := plotter.NewLine(plotter.XYs{{X: 1, Y: -1}, {X: 1, Y: float64(len(names))}})
-	if err != nil {
-		return nil, 0
-	}
-	level.Color = color.Gray{0x55}
-	p.Add(level, bars, dots)
-	if len(goalXYs) > 0 {
-		g, err := plotter.NewScatter(goalXYs)
+	if len(goals) > 0 {
+		g, err := plotter.NewScatter(goals)
 		if err != nil {
 			return nil, 0
 		}
@@ -273,4 +288,106 @@ func ratioPlot(rows []Row, title string) (*plot.Plot, vg.Length) {
 		p.Add(g)
 	}
 	return p, vg.Length(len(names))*0.42*vg.Centimeter + 4*vg.Centimeter
+}
+
+// overview draws the ratios of the mechanisms in a few placements side by side, for
+// messages of one size.
+func overview(run *Run) (*plot.Plot, vg.Length) {
+	var labels []string
+	inPlace := map[string]*dots{}
+	row := func(r Row) int {
+		if i := slices.Index(labels, r.label()); i >= 0 {
+			return i
+		}
+		labels = append(labels, r.label())
+		return len(labels) - 1
+	}
+	shown := []string{"two", "one", "one+busy"}
+	for _, r := range run.Rows {
+		usual := r.Size < 0 || r.Size == 64 || r.Size == 1<<10 && (r.Workload[:2] == "mq" || r.Workload[:2] == "ps")
+		program := strings.HasPrefix(r.Workload, "start ") || strings.HasPrefix(r.Workload, "re-exec")
+		if r.Variant != "Go" || !r.comparable() || !usual || program || r.Scale && r.Procs != 2 || !slices.Contains(shown, r.Placement) {
+			continue
+		}
+		if inPlace[r.Placement] == nil {
+			inPlace[r.Placement] = &dots{}
+		}
+		inPlace[r.Placement].add(r, float64(row(r)))
+	}
+	if len(labels) == 0 {
+		return nil, 0
+	}
+	p := newPlot("Go / C"+caption(run, ""), "time an operation, Go / C: left of 1 Go is faster", "")
+	var names []plot.Tick
+	for i, label := range labels {
+		names = append(names, plot.Tick{Value: float64(len(labels) - 1 - i), Label: label})
+	}
+	labelledRows(p, names)
+	if parity(p, len(names)) != nil {
+		return nil, 0
+	}
+	for i, place := range shown {
+		d := inPlace[place]
+		if d == nil {
+			continue
+		}
+		for j := range d.XYs { // from the top down, and a little apart
+			d.XYs[j].Y = float64(len(labels)-1) - d.XYs[j].Y + 0.22*float64(1-i)
+		}
+		name, busy := strings.CutSuffix(place, "+busy")
+		name = placeNames[name]
+		if busy {
+			name += ", busy"
+		}
+		if d.draw(p, palette[i], name) != nil {
+			return nil, 0
+		}
+	}
+	legendBeside(p, 8)
+	return p, vg.Length(len(names))*0.55*vg.Centimeter + 4*vg.Centimeter
+}
+
+// comparable tells whether the row is a ratio that can be drawn.
+func (r *Row) comparable() bool {
+	return r.Error == "" && r.C != nil && r.Variant != "bound" && r.Ratio.Median > 0
+}
+
+// Dots are median ratios with whiskers from the least to the greatest.
+type dots struct {
+	plotter.XYs
+	plotter.XErrors
+}
+
+func (d *dots) add(r Row, y float64) {
+	d.XYs = append(d.XYs, plotter.XY{X: r.Ratio.Median, Y: y})
+	d.XErrors = append(d.XErrors, struct{ Low, High float64 }{r.Ratio.Median - r.Ratio.Min, r.Ratio.Max - r.Ratio.Median})
+}
+
+func (d *dots) draw(p *plot.Plot, shade color.Color, name string) error {
+	points, err := plotter.NewScatter(d.XYs)
+	if err != nil {
+		return err
+	}
+	points.Shape, points.Color, points.Radius = draw.CircleGlyph{}, shade, vg.Points(2.2)
+	bars, err := plotter.NewXErrorBars(d)
+	if err != nil {
+		return err
+	}
+	bars.Color = shade
+	p.Add(bars, points)
+	if name != "" {
+		p.Legend.Add(name+legendGap, points)
+	}
+	return nil
+}
+
+// parity draws the line at which Go takes as long as C.
+func parity(p *plot.Plot, rows int) error {
+	line, err := plotter.NewLine(plotter.XYs{{X: 1, Y: -1}, {X: 1, Y: float64(rows)}})
+	if err != nil {
+		return err
+	}
+	line.Color = color.Gray{0x55}
+	p.Add(line)
+	return nil
 }
