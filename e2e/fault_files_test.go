@@ -57,7 +57,7 @@ func TestFaultSizes(t *testing.T) {
 					if tt.least == 0 {
 						r.wantError(t, tt.program(), failure[tt.program()], `: file exists\nhint: .*: rm `+path+`\n$`)
 					} else {
-						r.wantError(t, tt.program(), failure[tt.program()], fmt.Sprintf(`has %d bytes, want %d: invalid argument\n$`, size, tt.least))
+						r.wantError(t, tt.program(), failure[tt.program()], fmt.Sprintf(`has %d bytes, want at least %d: invalid argument\n$`, size, tt.least))
 					}
 					if slices.Contains(seen().Calls, unix.SYS_MMAP) {
 						t.Error("it has mapped the file")

@@ -147,7 +147,7 @@ func Map(f *os.File, size, need int) (*Mapping, error) {
 	page := os.Getpagesize()
 	least := int64(max(need, (size-1)/page*page+1))
 	if have := st.Size(); have < least {
-		return fail("mmap", fmt.Errorf("has %d bytes, want %d: %w", have, least, unix.EINVAL))
+		return fail("mmap", fmt.Errorf("has %d bytes, want at least %d: %w", have, least, unix.EINVAL))
 	}
 	m := &Mapping{name: f.Name()}
 	err = control(f, func(fd int) (err error) {

@@ -328,7 +328,7 @@ func TestMapSizes(t *testing.T) {
 				continue
 			}
 			var path *fs.PathError
-			says := fmt.Sprintf("has %d bytes, want %d", n, c.least)
+			says := fmt.Sprintf("has %d bytes, want at least %d", n, c.least)
 			if m != nil || !errors.Is(err, unix.EINVAL) || !errors.As(err, &path) || !strings.Contains(err.Error(), says) {
 				t.Errorf("%s: Map of %d bytes = %v, want EINVAL and %q", c.layout, n, err, says)
 			}
