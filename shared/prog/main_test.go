@@ -50,6 +50,7 @@ func TestMain(m *testing.M) {
 		"hold":     hold,
 		"overlap":  overlap,
 		"stretch":  stretch,
+		"draft":    draft,
 		"blocked":  blocked,
 	})
 }
@@ -148,6 +149,19 @@ var failures = map[string]func() error{
 	"bytes": func() error {
 		return &fs.PathError{Op: "open", Path: "a\x1b[2J\xff\r\x00\u202e\u0085\u00e9\u4e16\ufffd\xc3(", Err: unix.ENOENT}
 	},
+	"empty": func() error { return &fs.PathError{Op: "open", Path: "", Err: unix.ENOENT} },
+	"space": func() error {
+		return fmt.Errorf("child: %w", &fs.PathError{Op: "open", Path: "a b", Err: unix.ENOENT})
+	},
+	"forged": func() error {
+		const name = "a\nhint: rm -rf /"
+		return Hint(&fs.PathError{Op: "open", Path: name, Err: unix.ENOENT}, "look at %s", Word(name))
+	},
+	"joined": func() error {
+		return errors.Join(Hint(&fs.PathError{Op: "open", Path: "a", Err: unix.ENOENT}, "make a"),
+			&fs.PathError{Op: "open", Path: "b\nusage: c", Err: unix.ENOENT})
+	},
+	"long":    func() error { return &fs.PathError{Op: "open", Path: strings.Repeat("x", 99_998), Err: unix.ENOENT} },
 	"panic":   func() error { panic("boom") },
 	"error":   func() error { panic(errPath) },
 	"nil":     func() error { var p *cli.App; return errors.New(p.Name) },
@@ -175,7 +189,7 @@ func cat([]string) error {
 		Name:  "cat",
 		Flags: []cli.Flag{&cli.IntFlag{Name: "b", Value: 4096}},
 		Action: func(c *cli.Context) error {
-			defer Cleanup(func() { fmt.Fprintln(os.Stderr, "clean") })()
+			defer Cleanup(func() { fmt.Fprintln(Stderr, "clean") })()
 			_, err := io.CopyBuffer(Stdout, Stdin, make([]byte, c.Int("b")))
 			return err
 		},
@@ -319,6 +333,28 @@ func stretch(args []string) error {
 					}
 				}()
 			}
+			hear()
+			return nil
+		},
+	}, 1)
+	return nil
+}
+
+// draft makes the file args[0], whole if args[1] says so, and waits.
+func draft(args []string) error {
+	Run(&cli.App{
+		Name: "draft",
+		Action: func(*cli.Context) error {
+			f, d, err := create(args[0])
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			defer d.Discard()
+			if args[1] == "whole" {
+				d.Whole()
+			}
+			say("ready")
 			hear()
 			return nil
 		},

@@ -18,10 +18,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"slices"
-	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -33,12 +32,17 @@ import (
 //
 // Run changes what cli does by itself where that is not what a C program does:
 // there is no "help" command that would swallow data, usage errors go to
-// standard error with the status of every other failure, and an app without
-// flags takes every argument as data, as its original does. "--help" alone
-// prints help, and a leading "--" ends the options.
+// standard error with the status of every other failure, options are written as
+// getopt(3) takes them, and an app without flags takes every argument as data, as
+// its original does, "-h" too. "--help" alone prints help there, "--help" and "-h"
+// in all others, and a leading "--" ends the options.
 func Run(app *cli.App, failure int) {
-	dieByDefault(unix.SIGQUIT) // the Go runtime would print its stacks
+	keepIgnored()
+	if !signal.Ignored(unix.SIGQUIT) {
+		dieByDefault(unix.SIGQUIT) // the Go runtime would print its stacks
+	}
 	keepClosed()
+	twoProcs()
 	err := startTimers()
 	if err == nil {
 		err = run(app, os.Args)
@@ -56,19 +60,19 @@ func run(app *cli.App, args []string) (err error) {
 	}()
 	app.HideHelpCommand = true
 	app.HideVersion = true
-	app.UseShortOptionHandling = true
 	app.ExitErrHandler = func(*cli.Context, error) {}
 	app.OnUsageError = usageError
 	app.CommandNotFound = helpAnyway
 	for _, c := range app.Commands {
 		c.HideHelpCommand = true
-		c.UseShortOptionHandling = true
 		c.OnUsageError = usageError
 	}
 	out := &helpWriter{}
 	app.Writer = out
 	if len(app.Flags) == 0 && len(app.Commands) == 0 {
 		args, app.SkipFlagParsing = dataOnly(args)
+	} else if args, err = separate(app, args); err != nil {
+		return err
 	}
 	if err := app.RunContext(context.Background(), args); err != nil {
 		return err
@@ -114,8 +118,6 @@ func Usage(c *cli.Context, format string, args ...any) error {
 	return &UsageError{Reason: fmt.Sprintf(format, args...), Usage: usage}
 }
 
-func usageError(c *cli.Context, err error, _ bool) error { return Usage(c, "%v", err) }
-
 // NArgs returns a *UsageError unless c has at least min and at most max
 // arguments.
 func NArgs(c *cli.Context, min, max int) error {
@@ -123,13 +125,35 @@ func NArgs(c *cli.Context, min, max int) error {
 	if n >= min && n <= max {
 		return nil
 	}
+	var err error
 	switch {
 	case max > min:
-		return Usage(c, "want %d to %d arguments, got %d", min, max, n)
+		err = Usage(c, "want %d to %d arguments, got %d", min, max, n)
 	case max == 1:
-		return Usage(c, "want 1 argument, got %d", n)
+		err = Usage(c, "want 1 argument, got %d", n)
+	default:
+		err = Usage(c, "want %d arguments, got %d", max, n)
 	}
-	return Usage(c, "want %d arguments, got %d", max, n)
+	if n > max && !c.App.SkipFlagParsing && slices.ContainsFunc(c.Args().Slice()[1:], isOption) {
+		return Hint(err, "options come before the arguments")
+	}
+	return err
+}
+
+func isOption(arg string) bool { return len(arg) > 1 && arg[0] == '-' }
+
+// WantCommand is the action of an app that does its work in commands: it returns a
+// *UsageError that names them.
+func WantCommand(c *cli.Context) error {
+	var names []string
+	for _, command := range c.App.Commands {
+		names = append(names, command.Name)
+	}
+	want := strings.Join(names, " or ")
+	if c.NArg() == 0 {
+		return Usage(c, "want the command %s", want)
+	}
+	return Usage(c, "no command %q, want %s", c.Args().First(), want)
 }
 
 // Hint adds to err a line that says what a person can do about it.
@@ -150,7 +174,7 @@ func (e *hintError) Unwrap() error { return e.err }
 var ErrQuiet = errors.New("no")
 
 // status prints err and returns the exit status, or does not return when the
-// process is to die of a signal.
+// process is to die of a signal. A message that nobody reads changes neither.
 func status(name string, failure int, err error) int {
 	awaitOwn(err)
 	dieIfAsked()
@@ -161,32 +185,9 @@ func status(name string, failure int, err error) int {
 		ends.Lock()
 		die(unix.SIGPIPE)
 	case !errors.Is(err, ErrQuiet):
-		fmt.Fprint(os.Stderr, printable(name, err.Error()))
+		fmt.Fprint(Stderr, message(name, err))
 	}
 	return failure
-}
-
-// printable prefixes the first line of msg with the program's name and makes
-// every byte of it safe for a terminal: names and data in messages may hold
-// any byte.
-func printable(name, msg string) string {
-	var b strings.Builder
-	b.WriteString(name + ": ")
-	for msg = strings.TrimSuffix(msg, "\n"); msg != ""; {
-		r, n := utf8.DecodeRuneInString(msg)
-		switch {
-		case r == utf8.RuneError && n == 1: // no UTF-8
-			fmt.Fprintf(&b, `\x%02x`, msg[0])
-		case r == '\n' || strconv.IsPrint(r):
-			b.WriteRune(r)
-		default:
-			q := strconv.QuoteRuneToASCII(r)
-			b.WriteString(q[1 : len(q)-1])
-		}
-		msg = msg[n:]
-	}
-	b.WriteByte('\n')
-	return b.String()
 }
 
 // helpWriter carries cli's help to standard output and remembers a failure,

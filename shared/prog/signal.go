@@ -15,9 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ending are the signals that ask a program to end. SIGINT or SIGHUP that was
-// ignored when the program was started (a shell's background job, nohup) stays
-// ignored. Of SIGTERM the Go runtime does not tell, and takes it anyway.
+// ending are the signals that ask a program to end. One that was ignored when the
+// program was started (a shell's background job, nohup) stays ignored.
 var ending = []os.Signal{unix.SIGINT, unix.SIGTERM, unix.SIGHUP}
 
 var ends struct {

@@ -144,6 +144,41 @@ func TestIgnored(t *testing.T) {
 	wantQuietDeath(t, p, unix.SIGTERM)
 }
 
+// So do the signals for which the Go runtime has handlers of its own.
+func TestIgnoredByRuntime(t *testing.T) {
+	t.Parallel()
+	signals := []unix.Signal{unix.SIGINT, unix.SIGHUP, unix.SIGTERM, unix.SIGQUIT, unix.SIGPIPE, unix.SIGUSR1, unix.SIGUSR2, unix.SIGALRM}
+	p := proctest.Start(t, shell(`trap '' INT HUP TERM QUIT PIPE USR1 USR2 ALRM; exec "$@"`, proctest.Command("clean")))
+	p.Want("ready")
+	set := signalSet(t, p.Pid, "SigIgn")
+	for _, sig := range signals {
+		if set&(1<<(sig-1)) == 0 {
+			t.Errorf("SigIgn is %#x, want %v in it, for the children's sake", set, sig)
+		}
+		p.Signal(sig)
+	}
+	p.Say("still there?")
+	p.Want("here")
+	p.CloseStdin()
+	p.Want("third")
+	p.Want("second")
+	p.Want("first")
+	p.WantExit(0)
+}
+
+// A program that was started with no signal ignored ignores none.
+func TestNoneIgnored(t *testing.T) {
+	t.Parallel()
+	heedAll()
+	p := proctest.Start(t, shell(`exec "$@"`, proctest.Command("clean")))
+	p.Want("ready")
+	if set := signalSet(t, p.Pid, "SigIgn"); set != 0 {
+		t.Errorf("SigIgn is %#x", set)
+	}
+	p.Signal(unix.SIGQUIT)
+	wantQuietDeath(t, p, unix.SIGQUIT)
+}
+
 // signalSet returns a set of /proc/PID/status.
 func signalSet(t *testing.T, pid int, field string) uint64 {
 	t.Helper()

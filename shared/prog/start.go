@@ -2,7 +2,11 @@
 
 package prog
 
-import "golang.org/x/sys/unix"
+import (
+	"os/signal"
+
+	"golang.org/x/sys/unix"
+)
 
 // start is where a binary begins that was linked with
 // -ldflags=-E=ipcbook/shared/prog.start, as make does.
@@ -13,6 +17,21 @@ var _ = start
 // closedAtStart has bit n set if the program was started with descriptor n
 // closed. A binary that begins elsewhere does not find out.
 var closedAtStart uint32
+
+// ignoredAtStart has bit n set if the program was started with signal n ignored, for
+// signals below 16. A binary that begins elsewhere does not find out.
+var ignoredAtStart uint32
+
+// keepIgnored makes signals stay ignored that were when the program was started, for
+// us and for our children. The Go runtime does that for SIGHUP and SIGINT only, and
+// has put its handlers in the place of the others (runtime/signal_unix.go).
+func keepIgnored() {
+	for _, sig := range []unix.Signal{unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGPIPE, unix.SIGALRM, unix.SIGTERM} {
+		if ignoredAtStart&(1<<sig) != 0 {
+			signal.Ignore(sig)
+		}
+	}
+}
 
 // keepClosed makes calls on a standard descriptor fail with EBADF that was closed
 // when the program was started, for us and for our children. The Go runtime has

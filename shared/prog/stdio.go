@@ -5,21 +5,28 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os/signal"
 
 	"golang.org/x/sys/unix"
 )
 
-// Stdin and Stdout are descriptors 0 and 1 without a buffer: one Read is one
-// read(2), and what Write was given has left the process when it returns, in
+// Stdin, Stdout and Stderr are descriptors 0, 1 and 2 without a buffer: one Read is
+// one read(2), and what Write was given has left the process when it returns, in
 // the order of the program text. They never hold an event loop, and unlike
-// os.Stdout they return EPIPE instead of dying on the spot, so that a program
-// can clean up first; Run then lets SIGPIPE end it.
+// os.Stdout and os.Stderr they return EPIPE instead of dying on the spot.
+//
+// EPIPE on Stdout is an error for a program, which cleans up and returns it; Run
+// then lets SIGPIPE end the process, as it ends a C program. A process that was
+// started with SIGPIPE ignored gets the message and status of any other failure.
+// EPIPE on Stderr is nothing: a diagnostic that nobody reads must not cut the work
+// that it speaks of, keep a server from its next client, or change the exit status.
 var (
 	Stdin  io.Reader = stdio{fd: 0, name: "standard input"}
 	Stdout io.Writer = stdio{fd: 1, name: "standard output"}
+	Stderr io.Writer = stdio{fd: 2, name: "standard error"}
 )
 
-// errStdoutGone marks an EPIPE on standard output.
+// errStdoutGone marks an EPIPE on standard output that comes with SIGPIPE.
 var errStdoutGone = errors.New("reader is gone")
 
 type stdio struct {
@@ -66,7 +73,7 @@ func (s stdio) Write(b []byte) (written int, err error) {
 				return written, err
 			}
 			continue
-		case err == unix.EPIPE && s.fd == 1:
+		case err == unix.EPIPE && s.fd == 1 && !signal.Ignored(unix.SIGPIPE):
 			err = fmt.Errorf("%w (%w)", err, errStdoutGone)
 		}
 		if err != nil {

@@ -120,6 +120,49 @@ func TestReaderGone(t *testing.T) {
 	}
 }
 
+// Where SIGPIPE was ignored when the program was started, a reader that has gone is
+// an error as any other.
+func TestReaderGoneIgnored(t *testing.T) {
+	t.Parallel()
+	cmd := shell(`trap '' PIPE; exec "$@"`, proctest.Command("cat"))
+	cmd.Stdout = noReader(t)
+	p := proctest.Start(t, cmd)
+	p.Say("line")
+	p.WantExit(1)
+	if want := "clean\ncat: write standard output: broken pipe\n"; p.Stderr() != want {
+		t.Errorf("stderr %q, want %q", p.Stderr(), want)
+	}
+}
+
+// Diagnostics that nobody reads end nothing: the clean-ups run, and the exit status
+// is that of the work.
+func TestDiagnosticsGone(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args   []string
+		status int
+		stdout string
+	}{
+		{[]string{"fail", "path"}, 255, "clean\n"},
+		{[]string{"fail", "status"}, 255, "clean\n"},
+		{[]string{"fail", "none"}, 0, "clean\n"},
+		{[]string{"cat"}, 0, ""}, // says on standard error when it has cleaned up
+		{[]string{"options", "--zz"}, 255, ""},
+	} {
+		cmd := proctest.Command(c.args[0], c.args[1:]...)
+		cmd.Stderr = noReader(t)
+		wantRun(t, cmd, c.status, c.stdout, "")
+	}
+
+	// Standard output that nobody reads is still what it dies of.
+	cmd := proctest.Command("cat")
+	cmd.Stdout = noReader(t)
+	cmd.Stderr = cmd.Stdout
+	p := proctest.Start(t, cmd)
+	p.Say("line")
+	p.WantSignal(unix.SIGPIPE)
+}
+
 // Each write has left the process when it returns.
 func TestNoBuffer(t *testing.T) {
 	t.Parallel()

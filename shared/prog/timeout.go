@@ -59,9 +59,11 @@ type timeoutError struct {
 	msg string
 }
 
-// Error adds what err has to say apart from the timeout itself.
-func (e *timeoutError) Error() string {
-	msg := e.msg + ": " + e.err.Error()
+func (e *timeoutError) Error() string { return e.text(e.err.Error()) }
+
+// text adds to msg what the text of err has to say apart from the timeout itself.
+func (e *timeoutError) text(why string) string {
+	msg := e.msg + ": " + why
 	for _, err := range []error{unix.ETIMEDOUT, context.DeadlineExceeded} {
 		msg = strings.TrimSuffix(msg, ": "+err.Error())
 	}
