@@ -64,6 +64,115 @@ func TestFaultFileSize(t *testing.T) {
 	})
 }
 
+// A mapped file that a program has made and cannot finish is removed again, whatever
+// is in the way. One that was there before stays, and so does one that another process
+// has put in its place. C leaves it, too short to be mapped.
+func TestFaultHalfMade(t *testing.T) {
+	t.Parallel()
+	producers := [][]string{{"mmap_producer"}, {"mmap_queue", "producer"}}
+	for _, args := range producers {
+		program := args[0]
+		producer := func(t *testing.T, m maker) (cmd *exec.Cmd, path string) {
+			cmd = m.command(t, t.TempDir(), program, args[1:]...)
+			return cmd, filepath.Join(cmd.Dir, "shared.dat")
+		}
+		t.Run(program+"/RLIMIT_FSIZE", func(t *testing.T) {
+			t.Parallel()
+			cmd, path := producer(t, golang)
+			saidLimit(t, run(t, limit(t, cmd, "fsize", 10)), program, `RLIMIT_FSIZE.* is 10\n$`)
+			gone(t, path)
+		})
+		t.Run(program+"/RLIMIT_FSIZE/C", func(t *testing.T) {
+			t.Parallel()
+			cmd, path := producer(t, twin)
+			run(t, limit(t, cmd, "fsize", 10)).wantSignal(t, syscall.SIGXFSZ)
+			if st, err := os.Stat(path); err != nil || st.Size() != 0 {
+				t.Errorf("the twin leaves %v, %v; want an empty file", st, err)
+			}
+		})
+		t.Run(program+"/existing", func(t *testing.T) {
+			t.Parallel()
+			cmd, path := producer(t, golang)
+			if err := os.WriteFile(path, []byte("mine"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			before, err := os.Lstat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			saidLimit(t, run(t, limit(t, cmd, "fsize", 10)), program, `RLIMIT_FSIZE`)
+			if after, err := os.Lstat(path); err != nil || !os.SameFile(before, after) || after.Mode() != before.Mode() {
+				t.Errorf("before %v, after %v, %v", before, after, err)
+			}
+		})
+	}
+	// The disk has room for one page; then for none.
+	t.Run("disk full", func(t *testing.T) {
+		t.Parallel()
+		r := alone(t, "64k", `
+cd /dev/shm
+head -c 65536 /dev/zero >all
+for program in mmap_producer 'mmap_queue producer'; do
+	status=0
+	$program </dev/null >/dev/null || status=$?
+	echo $program: $status, $(ls)
+	echo mine >shared.dat || true
+	ls -i shared.dat >/tmp/before
+	$program </dev/null >/dev/null || true
+	ls -i shared.dat >/tmp/after
+	cmp /tmp/before /tmp/after
+	rm shared.dat
+done
+truncate -s 61440 all
+mmap_producer </dev/null
+mmap_consumer
+`)
+		r.wantExit(t, 0).wantStdout(t, "mmap_producer: 255, all\nmmap_queue producer: 255, all\nmemory mapped. press any key to exit...\nHello World\n")
+	})
+	// What another process has put in its place is not what we made. The program
+	// stands still in between, at a pipe that nobody reads.
+	for _, replaced := range []bool{false, true} {
+		for name, end := range map[string]func(t *testing.T, p *proc, reader *os.File){
+			"signal": func(t *testing.T, p *proc, _ *os.File) {
+				p.signal(syscall.SIGTERM)
+				p.wait().wantSignal(t, syscall.SIGTERM)
+			},
+			"reader gone": func(t *testing.T, p *proc, reader *os.File) {
+				reader.Close()
+				p.wait().wantSignal(t, syscall.SIGPIPE)
+			},
+		} {
+			t.Run(fmt.Sprintf("%s/replaced=%v", name, replaced), func(t *testing.T) {
+				t.Parallel()
+				dir := t.TempDir()
+				path := filepath.Join(dir, "shared.dat")
+				cmd := golang.command(t, dir, "mmap_queue", "producer")
+				var reader *os.File
+				reader, cmd.Stdout = fullPipe(t)
+				p := start(t, cmd)
+				p.mustBlock(syscall.SYS_WRITE)
+				if st, err := os.Lstat(path); err != nil || st.Size() != 0 {
+					t.Fatalf("half made: %v, %v; want an empty file", st, err)
+				}
+				if replaced {
+					if err := os.WriteFile(path+".new", []byte("other"), 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.Rename(path+".new", path); err != nil {
+						t.Fatal(err)
+					}
+				}
+				end(t, p, reader)
+				if !replaced {
+					gone(t, path)
+				} else if got, err := os.ReadFile(path); string(got) != "other" {
+					t.Errorf("the other file holds %q, %v", got, err)
+				}
+			})
+		}
+	}
+}
+
 // again returns the command once more.
 func again(c *exec.Cmd) *exec.Cmd {
 	return &exec.Cmd{Path: c.Path, Args: c.Args, Dir: c.Dir}

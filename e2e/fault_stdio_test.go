@@ -151,7 +151,8 @@ func TestFaultOutputReleasesPeer(t *testing.T) {
 	}
 }
 
-// An input that cannot be read is an error; the reader has all that there was.
+// An input that cannot be read is an error where it is copied; the reader has all
+// that there was. It is a key for who waits for one, as for getchar.
 func TestFaultInputFails(t *testing.T) {
 	t.Parallel()
 	for name, input := range map[string]func(t *testing.T, cmd *exec.Cmd) *exec.Cmd{
@@ -202,8 +203,10 @@ func TestFaultInputFails(t *testing.T) {
 					p.line("^enqueued 4$")
 					run(t, golang.command(t, dir, "mmap_queue", "consumer", "--count", "100")).wantExit(t, 0)
 				}
-				p.wait().wantExit(t, 255)
-				wantMatch(t, p.stderr.String(), `^`+args[0]+`: read standard input: (bad file descriptor|is a directory)\n$`)
+				p.wait().wantExit(t, 0)
+				if s := p.stderr.String(); s != "" {
+					t.Errorf("stderr %q", s)
+				}
 			})
 		}
 	}

@@ -12,7 +12,7 @@ var mmapProducer = Program{
 	Failure:   255,
 	Originals: []Half{{Sources: []string{"mmap/producer.c"}}},
 	Diffs: []Diff{
-		{In: Calls, Go: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC\|O_NOFOLLOW 0666`, C: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC 0666`, Doc: symlink},
+		{In: Calls, Go: `open shared.dat O_RDWR\|O_CREAT\|O_EXCL\|O_NOFOLLOW 0666`, C: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC 0666`, Doc: "cannot finish"},
 	},
 	Cases: []Case{
 		{Name: "the end of the input", Kind: Success, Trace: true},
@@ -105,7 +105,7 @@ var mmapQueue = Program{
 	},
 	Layouts: []string{"sem_t", "queue"},
 	Diffs: []Diff{
-		{In: Calls, Go: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC\|O_NOFOLLOW 0666`, C: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC 0666`, Doc: "not a symlink"},
+		{In: Calls, Go: `open shared.dat O_RDWR\|O_CREAT\|O_EXCL\|O_NOFOLLOW 0666`, C: `open shared.dat O_RDWR\|O_CREAT\|O_TRUNC 0666`, Doc: "cannot finish"},
 		{In: Calls, Go: `open shared.dat O_RDWR\|O_NOFOLLOW`, C: `open shared.dat O_RDWR`, Doc: "not a symlink"},
 		{In: Calls, Of: Original, Go: "fallocate shared.dat 0 220", Doc: "220 bytes instead of 201"},
 		{In: Calls, Of: Original, Go: "mmap shared.dat 220 .*", C: "mmap shared.dat 200 .*", Doc: "220 bytes instead of 201"},
@@ -156,7 +156,8 @@ var mmapQueue = Program{
 			Diffs: saysOnStdout(`open returned \(-1\)`, "Diagnostics go to standard error")},
 		{Name: "producer of a directory", Kind: Failure, Run: args("producer"), Files: []File{special("shared.dat", Dir)},
 			Diffs: saysOnStdout(`open returned \(-1\)`, "Diagnostics go to standard error")},
-		{Name: "the producer's disk is full", Kind: Failure, Run: args("producer").to(Full), NoOrig: "it does not look, and waits for a consumer"},
+		{Name: "the producer's disk is full", Kind: Failure, Run: args("producer").to(Full), NoOrig: "it does not look, and waits for a consumer",
+			Diffs: []Diff{{In: Objects, C: "file shared.dat, .* 0 bytes", Doc: "cannot finish"}}},
 		{Name: "nobody reads the consumer", Kind: Failure, Want: "SIGPIPE", Run: args("consumer").to(Gone), Files: []File{file("shared.dat", queued("a\n"))}},
 	},
 }

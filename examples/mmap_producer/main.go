@@ -23,6 +23,9 @@
 // # Differences from the C program
 //
 //   - shared.dat must not be a symlink, and must be a regular file.
+//   - A file that the program has made and cannot finish, because the disk is full or
+//     at RLIMIT_FSIZE, is removed again; the original leaves it, too short. One that
+//     was there before stays.
 //   - Diagnostics go to standard error; the original prints them on its output.
 //   - The message is out before the program waits, also into a pipe.
 //   - A write to standard output that fails is an error.
@@ -37,6 +40,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -64,11 +68,14 @@ func run(c *cli.Context) error {
 		return err
 	}
 	// [1] create the file, or empty the one that is there
-	f, err := shm.OpenFile(sharedFile, unix.O_CREAT|unix.O_TRUNC|unix.O_RDWR, 0o666)
+	f, draft, err := prog.Create(sharedFile, func(flags int) (*os.File, error) {
+		return shm.OpenFile(sharedFile, flags|unix.O_RDWR, 0o666)
+	})
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	defer draft.Discard()
 	// [2] make it long enough: write a byte behind the data
 	if _, err := f.Seek(int64(len(data)), io.SeekStart); err != nil {
 		return err
@@ -89,13 +96,12 @@ func run(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	draft.Whole()
 	// [5] keep the mapping until a key is pressed
 	if _, err := fmt.Fprint(prog.Stdout, "memory mapped. press any key to exit...\n"); err != nil {
 		return err
 	}
-	if _, err := prog.Stdin.Read(make([]byte, 1)); err != nil && err != io.EOF {
-		return err
-	}
+	prog.Stdin.Read(make([]byte, 1)) // or its end, or there is no input, as for getchar
 	// [6] unmap
 	return m.Close()
 }

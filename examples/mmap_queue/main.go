@@ -5,6 +5,8 @@
 //	mmap_queue producer [--timeout DURATION]
 //	mmap_queue consumer [--count N] [--timeout DURATION]
 //
+// The consumer ends after N messages, which may be 0, and without --count never.
+//
 // # What it shows
 //
 // The file shared.dat holds everything the queue needs: the slots, an index, and
@@ -28,6 +30,9 @@
 //     commands of one.
 //   - The file has 220 bytes instead of 201, so that the fifth slot lies inside.
 //   - shared.dat must be a regular file and not a symlink.
+//   - A file that the producer has made and cannot finish, because the disk is full or
+//     at RLIMIT_FSIZE, is removed again; the original leaves it, too short. One that
+//     was there before stays.
 //   - Each line is out at once, the producer's too; the original's stdio keeps them
 //     when the output is a pipe or a file.
 //   - A file that holds no queue is refused; the original crashes or hangs. So are
@@ -49,6 +54,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -67,10 +73,8 @@ func main() {
 	prog.Run(&cli.App{
 		Name:      "mmap_queue",
 		Usage:     "pass messages through a queue in a mapped file",
-		UsageText: "mmap_queue producer | consumer",
-		Action: func(c *cli.Context) error {
-			return prog.Usage(c, "want the command producer or consumer")
-		},
+		UsageText: "mmap_queue producer [--timeout DURATION]\n       mmap_queue consumer [--count N] [--timeout DURATION]",
+		Action:    prog.WantCommand,
 		Commands: []*cli.Command{{
 			Name:      "producer",
 			Usage:     "make the queue and store 100 messages",
@@ -82,7 +86,7 @@ func main() {
 			Usage:     "take messages and print them",
 			UsageText: "mmap_queue consumer [--count N] [--timeout DURATION]",
 			Flags: []cli.Flag{
-				&cli.Uint64Flag{Name: "count", Usage: "end after `N` messages", DefaultText: "go on for ever"},
+				&cli.Uint64Flag{Name: "count", Usage: "end after `N` messages, 0 for none", DefaultText: "go on for ever"},
 				prog.Timeout(),
 			},
 			Action: consumer,
@@ -95,11 +99,14 @@ func producer(c *cli.Context) error {
 		return err
 	}
 	// [1] create the file, or empty the one that is there
-	f, err := shm.OpenFile(sharedFile, unix.O_CREAT|unix.O_TRUNC|unix.O_RDWR, 0o666)
+	f, draft, err := prog.Create(sharedFile, func(flags int) (*os.File, error) {
+		return shm.OpenFile(sharedFile, flags|unix.O_RDWR, 0o666)
+	})
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	defer draft.Discard()
 	// [2] make it long enough for the object, and for the slot behind it
 	if _, err := fmt.Fprintf(prog.Stdout, "message size = %d\n", shared.QueueSize); err != nil {
 		return err
@@ -128,6 +135,7 @@ func producer(c *cli.Context) error {
 		if err := q.Init(); err != nil {
 			return err
 		}
+		draft.Whole()
 		// [5] store the messages; a full queue makes us wait
 		for i := range messages {
 			if err := enqueue(c, q, fmt.Appendf(nil, "%d\n", i)); err != nil {
@@ -146,9 +154,7 @@ func producer(c *cli.Context) error {
 	if _, err := fmt.Fprint(prog.Stdout, "message queue written\n"); err != nil {
 		return err
 	}
-	if _, err := prog.Stdin.Read(make([]byte, 1)); err != nil && err != io.EOF {
-		return err
-	}
+	prog.Stdin.Read(make([]byte, 1)) // or its end, or there is no input, as for getchar
 	// [7] unmap
 	return m.Close()
 }
