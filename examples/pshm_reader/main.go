@@ -27,6 +27,9 @@
 //   - A count outside of the buffer is refused; the original reads past it.
 //   - If the output fails the reader still takes its turns, so that the writer
 //     ends too; the original's writer sleeps for ever.
+//   - A signal that ends the reader ends a pshm_writer of this suite too. One that
+//     waits for its input at that moment does not hear of it: it needs a --timeout,
+//     or a signal of its own.
 //   - The counts are 64 bits wide.
 //   - --timeout ends a wait for the writer; the original waits for ever.
 //
@@ -39,7 +42,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/sys/unix"
@@ -74,6 +76,9 @@ func run(c *cli.Context) error {
 	if errors.Is(err, unix.ENOENT) {
 		return prog.Hint(err, "start pshm_writer first")
 	}
+	if errors.Is(err, unix.EINVAL) {
+		return prog.Hint(err, "NAME is a slash and up to 255 bytes that are none")
+	}
 	if err != nil {
 		return err
 	}
@@ -92,11 +97,14 @@ func run(c *cli.Context) error {
 		if err := shmp.Check(); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
-		return read(c, shmp)
+		t := &turns{m: m, shmp: shmp}
+		defer prog.Cleanup(t.giveUp)()
+		defer t.end()
+		return read(c, shmp, t)
 	})
 }
 
-func read(c *cli.Context, shmp *shared.Transfer) error {
+func read(c *cli.Context, shmp *shared.Transfer, t *turns) error {
 	var bytes, xfrs int64
 	var failed error
 	for ; ; xfrs++ {
@@ -108,11 +116,12 @@ func read(c *cli.Context, shmp *shared.Transfer) error {
 		if err != nil {
 			return errors.Join(failed, fmt.Errorf("semaphore rsem: %w", err))
 		}
+		t.begin()
 		// [4] a turn of 0 bytes is the end of the data
 		n, err := shmp.Cnt()
 		if err != nil {
 			shmp.GiveUp()
-			shmp.Wsem.Post()
+			t.over()
 			return err
 		}
 		if n == 0 {
@@ -127,17 +136,17 @@ func read(c *cli.Context, shmp *shared.Transfer) error {
 			shmp.GiveUp()
 		}
 		// [6] give the writer a turn
-		if err := shmp.Wsem.Post(); err != nil {
+		if err := t.over(); err != nil {
 			return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 		}
 	}
 	// [7] let the writer know that we are finished
-	if err := shmp.Wsem.Post(); err != nil {
+	if err := t.over(); err != nil {
 		return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 	}
 	if failed != nil {
 		return failed
 	}
-	fmt.Fprintf(os.Stderr, "Received %d bytes (%d xfrs)\n", bytes, xfrs)
+	fmt.Fprintf(prog.Stderr, "Received %d bytes (%d xfrs)\n", bytes, xfrs)
 	return nil
 }

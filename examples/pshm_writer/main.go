@@ -42,7 +42,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -79,7 +78,10 @@ func run(c *cli.Context) error {
 	// [1] create the object; one that exists may be in use
 	f, err := shm.Open(name, unix.O_CREAT|unix.O_EXCL|unix.O_RDWR, objPerms)
 	if errors.Is(err, unix.EEXIST) {
-		return prog.Hint(err, "another writer uses it, or one was killed; then: rm /dev/shm/%s", strings.TrimLeft(name, "/"))
+		return prog.Hint(err, "another writer uses it, or one was killed; then: rm /dev/shm/%s", prog.Word(strings.TrimLeft(name, "/")))
+	}
+	if errors.Is(err, unix.EINVAL) {
+		return prog.Hint(err, "NAME is a slash and up to 255 bytes that are none")
 	}
 	if err != nil {
 		return err
@@ -140,7 +142,7 @@ func write(c *cli.Context, shmp *shared.Transfer) error {
 	if err := turn(c, shmp); err != nil {
 		return err
 	}
-	fmt.Fprintf(os.Stderr, "Sent %d bytes (%d xfrs)\n", bytes, xfrs)
+	fmt.Fprintf(prog.Stderr, "Sent %d bytes (%d xfrs)\n", bytes, xfrs)
 	return nil
 }
 
