@@ -241,7 +241,8 @@ func TestSiegeSocketSilent(t *testing.T) {
 			})(path)
 		}()
 	}
-	until(t, "the server is full", func() bool { return len(children(server.pid)) == maxChildren })
+	// Above half the server is hasty; whether it is ever full is a matter of speed.
+	until(t, "the server is hasty", func() bool { return len(children(server.pid)) > maxChildren/2+1 })
 	var wg sync.WaitGroup
 	for range 50 {
 		wg.Go(func() {
@@ -261,7 +262,9 @@ func TestSiegeSocketSilent(t *testing.T) {
 	}
 	t.Logf("at most %d children and %d descriptors in %d looks", w.children, w.open, w.looks)
 	checkSocketServer(t, server, path, before)
-	if n := strings.Count(server.stderr.String(), "domain_sock: dropped a client that sent nothing for 5s: "); n != silent {
-		t.Errorf("the server has dropped %d clients, want %d", n, silent)
+	const says = "domain_sock: dropped a client that sent nothing for "
+	patient, hasty := strings.Count(server.stderr.String(), says+"5s: "), strings.Count(server.stderr.String(), says+"1s: ")
+	if patient+hasty != silent || patient < maxChildren/2 || hasty == 0 {
+		t.Errorf("the server has dropped %d clients after 5 s and %d after 1 s, want %d in all, at least %d and 1", patient, hasty, silent, maxChildren/2)
 	}
 }

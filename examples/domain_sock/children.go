@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ipcbook/shared/prog"
 	"ipcbook/shared/reexec"
 )
 
@@ -65,7 +66,11 @@ func (c *children) tryStart(conn *os.File) (others bool, err error) {
 	if c.over {
 		return false, os.ErrProcessDone
 	}
-	child := reexec.Command("connection", conn)
+	role := "connection"
+	if len(c.room) > cap(c.room)/2 {
+		role = "hasty" // with a client that keeps the others waiting
+	}
+	child := reexec.Command(role, conn)
 	if err := child.Start(); err != nil {
 		return len(c.pids) > 0, err
 	}
@@ -137,5 +142,5 @@ func moment() { unix.Poll(nil, 50) }
 
 // report says on standard error what a server that goes on has met.
 func report(call string, err error) {
-	fmt.Fprintf(os.Stderr, "domain_sock: %s: %v\n", call, err)
+	fmt.Fprintf(prog.Stderr, "domain_sock: %s: %v\n", call, err)
 }

@@ -29,7 +29,8 @@
 //     the connection as descriptor 3.
 //   - At most 256 children run at a time; further connections wait in the backlog of
 //     five, and further clients in connect. Children are reaped.
-//   - A client that sends nothing for 5 seconds is dropped.
+//   - A client that sends nothing for 5 seconds is dropped; for 1 second if it came
+//     when more than half of the children were at work.
 //   - Messages are printed as they are, NUL bytes too, where printf's %s stops. Up to
 //     255 bytes are printed, where the original reads 256 and then writes behind its
 //     buffer; the rest of a longer message is read and dropped. The line is out before
@@ -68,6 +69,7 @@ const (
 	maxChildren = 256
 	maxMessage  = 255
 	patience    = 5 * time.Second // with a client that sends nothing
+	haste       = 1 * time.Second // the same, when there are many
 )
 
 func main() {
@@ -90,9 +92,7 @@ func main() {
 				Action:    client,
 			},
 		},
-		Action: func(c *cli.Context) error {
-			return prog.Usage(c, "want the command server or client")
-		},
+		Action: prog.WantCommand,
 	}, 255)
 }
 
@@ -100,8 +100,11 @@ func server(c *cli.Context) error {
 	if err := prog.NArgs(c, 1, 1); err != nil {
 		return err
 	}
-	if reexec.Role() == "connection" {
-		return serve()
+	switch reexec.Role() {
+	case "connection":
+		return serve(patience)
+	case "hasty":
+		return serve(haste)
 	}
 	return listen(c.Args().First())
 }
@@ -167,7 +170,7 @@ func listen(path string) error {
 }
 
 // serve is the child's part: it serves one connection.
-func serve() error {
+func serve(patience time.Duration) error {
 	// [8] the child has the connection and nothing else: reexec gave it no more
 	conn, err := reexec.File(0, "connection")
 	if err != nil {
@@ -196,7 +199,7 @@ func serve() error {
 	// [12] close the connection, once the rest of a longer message has come in: with
 	// data unread, the client would see it as reset
 	if n == maxMessage {
-		drain(fd)
+		drain(fd, patience)
 	}
 	return errors.Join(printErr, conn.Close())
 }
@@ -222,7 +225,7 @@ func client(c *cli.Context) error {
 	if err != nil {
 		err = &fs.PathError{Op: "connect", Path: path, Err: err}
 		if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
-			err = prog.Hint(err, "no server is there; start one with: domain_sock server %s", path)
+			err = prog.Hint(err, "no server is there; start one with: domain_sock server %s", prog.Word(path))
 		}
 		return prog.Waited(c, err, "the server to accept")
 	}

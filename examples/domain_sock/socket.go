@@ -57,7 +57,7 @@ func within(fd, option int, deadline time.Time, call func() error) error {
 
 // drain sends the end of the data, and reads what comes until the other side does
 // so too or patience ends.
-func drain(fd int) {
+func drain(fd int, patience time.Duration) {
 	if unix.Shutdown(fd, unix.SHUT_WR) != nil {
 		return
 	}
