@@ -110,6 +110,15 @@ func wantRefused(t *testing.T, cmd *exec.Cmd) result {
 	if i := strings.IndexFunc(r.stderr, func(c rune) bool { return c != '\n' && !unicode.IsPrint(c) || c == unicode.ReplacementChar }); i >= 0 {
 		t.Errorf("stderr holds %q: %.200q", r.stderr[i], r.stderr)
 	}
+	// A name cannot add a line, and an argument of any length is shown in short.
+	for i, line := range strings.Split(strings.TrimSuffix(r.stderr, "\n"), "\n") {
+		if i > 0 && !strings.HasPrefix(line, "usage: ") && !strings.HasPrefix(line, "       "+cmd.Args[0]) && !strings.HasPrefix(line, "hint: ") {
+			t.Errorf("stderr has the line %.200q", line)
+		}
+	}
+	if len(r.stderr) > 4000 {
+		t.Errorf("stderr has %d bytes: %.200q", len(r.stderr), r.stderr)
+	}
 	return r
 }
 

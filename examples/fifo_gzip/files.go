@@ -134,7 +134,7 @@ func makeFIFO(path string) (made fs.FileInfo, remove func(), err error) {
 	})
 	if errors.Is(err, fs.ErrExist) {
 		if st, serr := os.Lstat(path); serr == nil && st.Mode()&fs.ModeNamedPipe != 0 {
-			err = prog.Hint(err, "if no other program uses it, remove it with: rm %s", path)
+			err = prog.Hint(err, "if no other program uses it, remove it with: rm %s", prog.Word(path))
 		} else {
 			err = prog.Hint(err, "it is no FIFO; choose another path with --fifo")
 		}

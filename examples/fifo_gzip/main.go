@@ -179,7 +179,7 @@ func child(fifo string) error {
 	}
 	path, err := exec.LookPath("gzip")
 	if err != nil && !errors.Is(err, exec.ErrDot) { // a "." in PATH is the user's word
-		fmt.Fprintln(os.Stderr, "fifo_gzip: no gzip in PATH; using the encoder of Go's standard library")
+		fmt.Fprintln(prog.Stderr, "fifo_gzip: no gzip in PATH; using the encoder of Go's standard library")
 		return compress(pipe)
 	}
 	// [12] put it in the place of standard input

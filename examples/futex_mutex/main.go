@@ -79,9 +79,11 @@ const maxProcs = 1000
 func main() {
 	robust := &cli.BoolFlag{Name: "robust", Usage: "use a robust mutex, which survives the death of its owner"}
 	prog.Run(&cli.App{
-		Name:      "futex_mutex",
-		Usage:     "count in several processes under a futex mutex",
-		UsageText: "futex_mutex [--robust] [--procs N] [--iters M] | hold FILE DURATION | try FILE",
+		Name:  "futex_mutex",
+		Usage: "count in several processes under a futex mutex",
+		UsageText: "futex_mutex [--robust] [--procs N] [--iters M]\n" +
+			"       futex_mutex hold [--robust] [--timeout DURATION] FILE DURATION\n" +
+			"       futex_mutex try [--robust] FILE",
 		Flags: []cli.Flag{
 			robust,
 			&cli.IntFlag{Name: "procs", Value: 4, Usage: "number of processes `N`"},
@@ -106,7 +108,7 @@ func main() {
 
 func count(c *cli.Context) error {
 	if c.NArg() > 0 {
-		return prog.Usage(c, "no command %q", c.Args().First())
+		return prog.WantCommand(c)
 	}
 	if n := c.Int("procs"); n < 1 || n > maxProcs {
 		return prog.Usage(c, "procs is %d, want 1 to %d", n, maxProcs)
@@ -287,7 +289,7 @@ type locker interface {
 // put right here: the mutex guards no data in FILE, and a counter is either
 // raised or not.
 func recovered(mutex locker) error {
-	fmt.Fprintln(os.Stderr, "futex_mutex: the owner died with the lock; going on")
+	fmt.Fprintln(prog.Stderr, "futex_mutex: the owner died with the lock; going on")
 	return mutex.(*shared.RobustMutex).Consistent()
 }
 
@@ -295,9 +297,9 @@ func recovered(mutex locker) error {
 func hint(err error, name string, robust bool) error {
 	switch {
 	case errors.Is(err, shared.ErrNotRecoverable):
-		return prog.Hint(err, "nobody can lock it any more: rm %s", name)
+		return prog.Hint(err, "nobody can lock it any more: rm %s", prog.Word(name))
 	case errors.Is(err, unix.ETIMEDOUT) && !robust:
-		return prog.Hint(err, "if its owner was killed nobody unlocks it; when no process uses it: rm %s", name)
+		return prog.Hint(err, "if its owner was killed nobody unlocks it; when no process uses it: rm %s", prog.Word(name))
 	}
 	return err
 }

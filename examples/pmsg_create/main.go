@@ -12,6 +12,8 @@
 //	-m MAXMSG   the queue holds at most MAXMSG messages; 10 if only -s is given
 //	-s MSGSIZE  of at most MSGSIZE bytes each; 2048 if only -m is given
 //
+// They may be joined as getopt(3) allows it: -cxm5 is -c -x -m 5.
+//
 // # What it shows
 //
 // A message queue is an object of the kernel. It has a name and stays until
@@ -29,9 +31,10 @@
 //
 // # Differences from the C program
 //
-//   - MAXMSG, MSGSIZE and OCTAL-PERMS must be numbers; the original's atoi takes "5x"
-//     for 5 and "x" for 0. More arguments than two are refused.
-//   - An option's value is a word of its own: -m 5, not -m5.
+//   - MAXMSG and MSGSIZE must be numbers; the original's atoi takes "5x" for 5 and
+//     "x" for 0. OCTAL-PERMS must be from 0 to 7777. More arguments than two are
+//     refused.
+//   - Options come before NAME; the original's getopt finds them behind it, too.
 //
 // # See also
 //
@@ -122,7 +125,11 @@ func run(c *cli.Context) error {
 func number(text string, base int) (int64, error) {
 	n, err := strconv.ParseInt(strings.TrimLeft(text, " \t\n\v\f\r"), base, 64)
 	if err != nil {
-		return 0, fmt.Errorf("is %q, want a number", text)
+		want := "a number"
+		if base == 8 {
+			want = "an octal number"
+		}
+		return 0, fmt.Errorf("is %q, want %s", text, want)
 	}
 	return n, nil
 }
@@ -132,7 +139,7 @@ func hint(err error, name string) error {
 	case strings.LastIndexByte(name, '/') != 0:
 		return prog.Hint(err, "a queue's name is a slash and up to 255 bytes that are none")
 	case errors.Is(err, unix.EEXIST):
-		return prog.Hint(err, "pmsg_unlink %s removes it", name)
+		return prog.Hint(err, "pmsg_unlink %s removes it", prog.Word(name))
 	case errors.Is(err, unix.ENOENT):
 		return prog.Hint(err, "-c creates it")
 	case errors.Is(err, unix.EINVAL):

@@ -78,7 +78,7 @@ func hint(err error, name string) error {
 	case strings.LastIndexByte(name, '/') != 0:
 		return prog.Hint(err, "a queue's name is a slash and up to 255 bytes that are none")
 	case errors.Is(err, unix.ENOENT):
-		return prog.Hint(err, "pmsg_create -c %s makes it", name)
+		return prog.Hint(err, "pmsg_create -c %s makes it", prog.Word(name))
 	}
 	return err
 }

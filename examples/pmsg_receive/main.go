@@ -25,6 +25,7 @@
 //     cannot be printed, its bytes go to standard error, quoted, and the program
 //     fails; the original loses them and succeeds.
 //   - Into a pipe the original writes the first line last, as stdio does.
+//   - -n comes before NAME; the original's getopt finds it behind it, too.
 //   - --timeout ends a wait for a message; the original waits for ever.
 //
 // # See also
@@ -36,7 +37,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -92,7 +92,7 @@ func run(c *cli.Context) error {
 	// [5] print the message
 	if err := show(buf[:n], prio); err != nil {
 		// [6] nobody else has it any more: say what it was
-		fmt.Fprintf(os.Stderr, "pmsg_receive: a message of %d bytes, priority %d, was taken and not printed: %q\n", n, prio, buf[:n])
+		fmt.Fprintf(prog.Stderr, "pmsg_receive: a message of %d bytes, priority %d, was taken and not printed: %q\n", n, prio, buf[:n])
 		return err
 	}
 	return nil
@@ -114,7 +114,7 @@ func hint(err error, name string) error {
 	case strings.LastIndexByte(name, '/') != 0:
 		return prog.Hint(err, "a queue's name is a slash and up to 255 bytes that are none")
 	case errors.Is(err, unix.ENOENT):
-		return prog.Hint(err, "pmsg_create -c %s makes it", name)
+		return prog.Hint(err, "pmsg_create -c %s makes it", prog.Word(name))
 	case errors.Is(err, unix.EAGAIN):
 		return prog.Hint(err, "the queue is empty; without -n the program waits")
 	}

@@ -27,6 +27,7 @@
 //
 //   - A PRIO that is no number, negative or too large is refused; the original's
 //     atoi takes "x" for 0 and may wrap a large one. So are more than three arguments.
+//   - -n comes before NAME; the original's getopt finds it behind it, too.
 //   - --timeout ends a wait for room; the original waits for ever.
 //
 // # See also
@@ -97,11 +98,11 @@ func hint(err error, name string) error {
 	case strings.LastIndexByte(name, '/') != 0:
 		return prog.Hint(err, "a queue's name is a slash and up to 255 bytes that are none")
 	case errors.Is(err, unix.ENOENT):
-		return prog.Hint(err, "pmsg_create -c %s makes it", name)
+		return prog.Hint(err, "pmsg_create -c %s makes it", prog.Word(name))
 	case errors.Is(err, unix.EAGAIN):
 		return prog.Hint(err, "the queue is full; without -n the program waits")
 	case errors.Is(err, unix.EMSGSIZE):
-		return prog.Hint(err, "pmsg_getattr %s tells how long a message may be", name)
+		return prog.Hint(err, "pmsg_getattr %s tells how long a message may be", prog.Word(name))
 	}
 	return err
 }
