@@ -3,6 +3,7 @@ package sem
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math/rand/v2"
@@ -47,8 +48,10 @@ func Open(name string) (*Named, error) {
 // Create wraps sem_open(3) with O_CREAT: it makes the semaphore with the value
 // and the mode perm less the umask. With flags 0 it opens one that exists as it
 // is; with O_EXCL that is an error. Nobody ever sees it half made: it gets its
-// name when it is complete. As with C, a process that is killed before may leave
-// a file /dev/shm/sem.XXXXXX, with six random characters.
+// name when it is complete. Before that it has none, so that a process that is
+// killed leaves nothing. Where that is impossible, for want of O_TMPFILE or, before
+// Linux 6.10, of /proc, it may leave what C does: a file /dev/shm/sem.XXXXXX, with
+// six random characters.
 //
 // Errors to expect are those of Open, and EEXIST; EINVAL for a value above
 // ValueMax; ENOSPC, /dev/shm is full; EMFILE.
@@ -153,18 +156,46 @@ func attach(f *os.File) (*Named, error) {
 	return &Named{s, m}, nil
 }
 
-// create makes the semaphore under a temporary name, then links it to its own,
-// which fails if that exists.
+// A way to make a file in dir that gets its name when it is complete.
+type way struct {
+	file func(perm fs.FileMode) (*os.File, error)
+	link func(f *os.File, path string) error
+}
+
+var (
+	byDescriptor = way{nameless, linkDescriptor} // from Linux 6.10, or with CAP_DAC_READ_SEARCH
+	byProc       = way{nameless, linkProc}       // where /proc is mounted
+	byName       = way{temporary, linkName}      // everywhere, as C does it
+)
+
+// create makes the semaphore, then links it to its name, which fails if that exists.
 func create(obj string, perm fs.FileMode, value uint32) (*Named, error) {
 	if value > ValueMax {
 		return nil, unix.EINVAL
 	}
-	f, err := temporary(perm)
+	return createBy(obj, perm, value, byDescriptor, byProc, byName)
+}
+
+// createBy tries one way after the other. The error is that of the last.
+func createBy(obj string, perm fs.FileMode, value uint32, ways ...way) (s *Named, err error) {
+	for _, w := range ways {
+		s, err = w.create(obj, perm, value)
+		if err == nil || errors.Is(err, unix.EEXIST) {
+			break
+		}
+	}
+	return s, err
+}
+
+func (w way) create(obj string, perm fs.FileMode, value uint32) (*Named, error) {
+	f, err := w.file(perm)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	defer shm.Unlink(f.Name())
+	if f.Name() != "" {
+		defer shm.Unlink(f.Name())
+	}
 
 	var content [Size]byte // struct new_sem
 	binary.NativeEndian.PutUint64(content[0:], uint64(value))
@@ -178,11 +209,24 @@ func create(obj string, perm fs.FileMode, value uint32) (*Named, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := unix.Link(dir+f.Name(), dir+obj); err != nil {
+	if err := w.link(f, dir+obj); err != nil {
 		s.Close()
 		return nil, err
 	}
 	return s, nil
+}
+
+// nameless creates a file in dir that has no name yet.
+func nameless(perm fs.FileMode) (*os.File, error) {
+	for {
+		fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(perm.Perm()))
+		if err == nil {
+			return os.NewFile(uintptr(fd), ""), nil
+		}
+		if err != unix.EINTR {
+			return nil, err
+		}
+	}
 }
 
 // temporary creates an object under a name that nobody uses, of glibc's form.
@@ -199,3 +243,13 @@ func temporary(perm fs.FileMode) (*os.File, error) {
 		}
 	}
 }
+
+func linkDescriptor(f *os.File, path string) error {
+	return unix.Linkat(int(f.Fd()), "", unix.AT_FDCWD, path, unix.AT_EMPTY_PATH)
+}
+
+func linkProc(f *os.File, path string) error {
+	return unix.Linkat(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), unix.AT_FDCWD, path, unix.AT_SYMLINK_FOLLOW)
+}
+
+func linkName(f *os.File, path string) error { return unix.Link(dir+f.Name(), path) }

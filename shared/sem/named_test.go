@@ -35,6 +35,28 @@ func twice(t *testing.T, test func(t *testing.T, one, other *proctest.Proc)) {
 	t.Run("C-Go", func(t *testing.T) { test(t, startC(t, bin), startGo(t)) })
 }
 
+// Until it is complete a new semaphore has no name that could stay behind.
+func TestNamedHasNoNameBefore(t *testing.T) {
+	f, err := nameless(0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var st unix.Stat_t
+	if err := unix.Fstat(int(f.Fd()), &st); err != nil || st.Nlink != 0 {
+		t.Errorf("it has %d names, %v", st.Nlink, err)
+	}
+	name, file := newName(t)
+	s, err := Create(name, unix.O_EXCL, 0o600, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := unix.Stat(file, &st); err != nil || st.Nlink != 1 {
+		t.Errorf("created, it has %d names, %v", st.Nlink, err)
+	}
+}
+
 func TestNamedNames(t *testing.T) {
 	g, c := startGo(t), startC(t, buildC(t))
 	name, _ := newName(t)
@@ -464,6 +486,87 @@ func full([]string) error {
 
 func TestNamedOnFullDevice(t *testing.T) {
 	cmd := proctest.Command("full")
+	proctest.Private(t, cmd)
+	proctest.Start(t, cmd).WantExit(0)
+}
+
+// Ways that fail, as the kernels and file systems do that lack something.
+var (
+	noTmpfile = way{func(fs.FileMode) (*os.File, error) { return nil, unix.EOPNOTSUPP }, nil}
+	noLink    = way{nameless, func(*os.File, string) error { return unix.ENOENT }}
+	noName    = way{temporary, func(*os.File, string) error { return unix.ENOSPC }}
+)
+
+// Whichever way is left makes the same file.
+func TestNamedWays(t *testing.T) {
+	for title, ways := range map[string][]way{
+		"name only":        {byName},
+		"proc only":        {byProc},
+		"no O_TMPFILE":     {noTmpfile, noTmpfile, byName},
+		"no AT_EMPTY_PATH": {noLink, byProc, noName},
+		"nor proc":         {noLink, noLink, byName},
+		"all":              {byDescriptor, byProc, byName},
+	} {
+		t.Run(title, func(t *testing.T) {
+			name, file := newName(t)
+			obj, err := object(name)
+			mustDo(t, err)
+			s, err := createBy(obj, 0o600, 3, ways...)
+			mustDo(t, err)
+			defer s.Close()
+			if again, err := createBy(obj, 0o600, 5, append(ways, noName)...); !errors.Is(err, unix.EEXIST) {
+				t.Errorf("a second time: %v, %v; want EEXIST", again, err)
+			}
+			var st unix.Stat_t
+			if err := unix.Stat(file, &st); err != nil || st.Mode != unix.S_IFREG|0o600 || st.Size != Size || st.Nlink != 1 {
+				t.Errorf("the file is %+v, %v", st, err)
+			}
+			other, err := Open(name)
+			mustDo(t, err)
+			defer other.Close()
+			mustDo(t, s.Post())
+			wantValue(t, other.Sem, 4)
+		})
+	}
+}
+
+// withoutProc creates semaphores where nothing is at /proc. It runs in a mount
+// namespace of its own, in which it sees what stays in /dev/shm.
+func withoutProc([]string) error {
+	for _, d := range []string{dir, "/proc"} {
+		if err := proctest.Mount(d, 64<<10); err != nil {
+			return err
+		}
+	}
+	for _, c := range []struct {
+		title string
+		ways  []way
+		want  error
+	}{
+		{"proc", []way{byProc}, unix.ENOENT},
+		{"name", []way{byName}, nil},
+		{"proc, name", []way{byProc, byName}, nil},
+		{"as Create", []way{byDescriptor, byProc, byName}, nil},
+		{"no name", []way{noTmpfile, byProc, noName}, unix.ENOSPC},
+	} {
+		s, err := createBy("/sem.s", 0o600, 1, c.ways...)
+		if !errors.Is(err, c.want) {
+			return fmt.Errorf("%s: %v, want %v", c.title, err, c.want)
+		}
+		if err == nil {
+			if err := errors.Join(s.Wait(), s.Close(), Unlink("/s")); err != nil {
+				return fmt.Errorf("%s: %w", c.title, err)
+			}
+		}
+		if left, err := os.ReadDir(dir); err != nil || len(left) != 0 {
+			return fmt.Errorf("%s: left behind: %v, %v", c.title, left, err)
+		}
+	}
+	return nil
+}
+
+func TestNamedWithoutProc(t *testing.T) {
+	cmd := proctest.Command("withoutProc")
 	proctest.Private(t, cmd)
 	proctest.Start(t, cmd).WantExit(0)
 }

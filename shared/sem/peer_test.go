@@ -21,9 +21,10 @@ import (
 
 func TestMain(m *testing.M) {
 	proctest.Main(m, map[string]proctest.Role{
-		"peer":    peer,
-		"sleeper": sleeper,
-		"full":    full,
+		"peer":        peer,
+		"sleeper":     sleeper,
+		"full":        full,
+		"withoutProc": withoutProc,
 	})
 }
 
