@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"fmt"
+	"hash/fnv"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -49,9 +51,11 @@ type attachment struct {
 // To open a door takes write permission, where on Solaris that to read is enough.
 // A client never finds the socket half made: it gets its name by rename(2) when
 // it listens. Attachments and detachments of one directory wait for each other
-// with flock(2) on it; after four seconds they go on without. The path may have
-// any length, since the system calls go by way of /proc/self/fd; a path of 108
-// bytes or more is, however, hard to reach for others than this package.
+// with flock(2) on it; after four seconds they go on without. If the process is
+// killed meanwhile, a file .door.XXXX may stay in the directory: the next Attach to
+// the same path removes it, and so does rm. The path may have any length, since the
+// system calls go by way of /proc/self/fd; a path of 108 bytes or more is, however,
+// hard to reach for others than this package.
 //
 // EBUSY: a door of this user is attached there; see [Detach]. EADDRINUSE: a
 // socket is in use there that is no door, does not answer, or is another user's.
@@ -159,7 +163,8 @@ func detachPath(path string) error {
 		}
 		return err
 	case errDead:
-		defer lock(dir)()
+		unlock, _ := lock(dir)
+		defer unlock()
 		if !there.same(dir, base) {
 			return nil // somebody else was faster
 		}
@@ -211,16 +216,16 @@ func openDir(path string) (dir *os.File, base string, err error) {
 // lock makes others that attach or detach in dir wait. That several servers may
 // replace a dead one's socket at the same time needs it: between the look and the
 // rename the winner's could have come there.
-func lock(dir *os.File) (unlock func()) {
+func lock(dir *os.File) (unlock func(), held bool) {
 	fd := int(dir.Fd())
 	for end, nap := time.Now().Add(lockTime), time.Millisecond; ; nap *= 2 {
 		err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
-			return func() { unix.Flock(fd, unix.LOCK_UN) }
+			return func() { unix.Flock(fd, unix.LOCK_UN) }, true
 		}
 		// Anybody who can read the directory can hold a lock on it, for ever.
 		if err != unix.EAGAIN && err != unix.EINTR || time.Now().After(end) {
-			return func() {}
+			return func() {}, false
 		}
 		time.Sleep(min(nap, 10*time.Millisecond))
 	}
@@ -271,7 +276,9 @@ var errDead = errors.New("nobody serves the socket")
 // probe looks who serves a socket: nil if it is a door of this user, errDead if
 // nobody does, and EADDRINUSE for all else.
 func (o *occupant) probe() error {
-	l, err := o.client.dial(context.Background())
+	ctx, cancel := context.WithTimeout(context.Background(), probeTime)
+	defer cancel()
+	l, err := o.client.dial(ctx)
 	if err == unix.ECONNREFUSED {
 		return errDead
 	}
@@ -283,7 +290,7 @@ func (o *occupant) probe() error {
 		return unix.EADDRINUSE
 	}
 	o.client.give(l)
-	err = o.client.shake(context.Background(), probeTime)
+	err = o.client.shake(ctx)
 	if err != nil && !errors.Is(err, unix.EPROTONOSUPPORT) {
 		return unix.EADDRINUSE
 	}
@@ -324,7 +331,8 @@ func (o *occupant) vacant() error {
 
 // listen makes the socket and puts it in its place.
 func (at *attachment) listen() error {
-	defer lock(at.dir)()
+	unlock, held := lock(at.dir)
+	defer unlock()
 	there, err := examine(at.dir, at.base)
 	if err != nil {
 		return err
@@ -336,7 +344,7 @@ func (at *attachment) listen() error {
 	if there.st.Mode&unix.S_IFMT == unix.S_IFREG {
 		at.covered, at.mode = true, there.st.Mode&0o777
 	}
-	temp, err := at.bind()
+	temp, err := at.bind(held)
 	if err != nil {
 		return err
 	}
@@ -348,7 +356,7 @@ func (at *attachment) listen() error {
 }
 
 // bind makes the listening socket under a temporary name.
-func (at *attachment) bind() (temp string, err error) {
+func (at *attachment) bind(locked bool) (temp string, err error) {
 	dir := int(at.dir.Fd())
 	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
@@ -363,7 +371,7 @@ func (at *attachment) bind() (temp string, err error) {
 		return "", err
 	}
 	for {
-		temp = tempName()
+		temp = at.tempName(locked)
 		err := unix.Bind(fd, &unix.SockaddrUnix{Name: procFD(dir) + "/" + temp})
 		if err == nil {
 			break
@@ -465,7 +473,8 @@ func (at *attachment) detach() error {
 // socket if that is still at its path, and gives back the file that it covered.
 func (at *attachment) remove() error {
 	defer at.close()
-	defer lock(at.dir)()
+	unlock, held := lock(at.dir)
+	defer unlock()
 	dir := int(at.dir.Fd())
 	var st unix.Stat_t
 	err := unix.Fstatat(dir, at.base, &st, unix.AT_SYMLINK_NOFOLLOW)
@@ -476,7 +485,7 @@ func (at *attachment) remove() error {
 		return err
 	}
 	if at.covered {
-		err := at.uncover()
+		err := at.uncover(held)
 		if err == nil {
 			return nil
 		}
@@ -489,8 +498,8 @@ func (at *attachment) remove() error {
 }
 
 // uncover puts an empty plain file in the socket's place.
-func (at *attachment) uncover() error {
-	dir, temp := int(at.dir.Fd()), tempName()
+func (at *attachment) uncover(locked bool) error {
+	dir, temp := int(at.dir.Fd()), at.tempName(locked)
 	fd, err := unix.Openat(dir, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return err
@@ -513,5 +522,31 @@ func (at *attachment) close() {
 	at.dir.Close()
 }
 
-// tempName is a name for something that gets its own by rename.
-func tempName() string { return ".door." + rand.Text()[:12] }
+// tempName returns a name for something that gets its own by rename. Under the lock
+// of the directory it is always the same for a path, so that what an earlier process
+// left there, which was killed in the middle, is found and removed.
+func (at *attachment) tempName(locked bool) string {
+	if locked {
+		h := fnv.New64a()
+		h.Write([]byte(at.base))
+		if name := fmt.Sprintf(".door.%016x", h.Sum64()); at.clear(name) {
+			return name
+		}
+	}
+	return ".door." + rand.Text()[:12]
+}
+
+// clear removes what a process that was killed has left under a temporary name: a
+// socket that nobody serves, or an empty file that was to be covered or uncovered.
+// What is another user's it leaves alone. It reports whether the name is free.
+func (at *attachment) clear(temp string) bool {
+	there, err := examine(at.dir, temp)
+	if err != nil {
+		return false
+	}
+	defer there.close()
+	if there.free() {
+		return true
+	}
+	return there.ours() && there.vacant() == nil && unix.Unlinkat(int(at.dir.Fd()), temp, 0) == nil
+}

@@ -67,10 +67,13 @@ type Client struct {
 // the server speaks another version. ETIMEDOUT: it does not answer. EMFILE,
 // ENFILE: too many descriptors.
 func Open(path string) (*Client, error) {
-	return OpenContext(context.Background(), path)
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	return OpenContext(ctx, path)
 }
 
-// OpenContext is like Open. An error of ctx is returned as by Call.
+// OpenContext is like Open, but waits for the server until ctx is done and not for five
+// seconds. An error of ctx is returned as by Call.
 func OpenContext(ctx context.Context, path string) (*Client, error) {
 	fail := func(err error) (*Client, error) {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
@@ -80,7 +83,7 @@ func OpenContext(ctx context.Context, path string) (*Client, error) {
 		return fail(err)
 	}
 	c := &Client{path: path, door: os.NewFile(uintptr(fd), path)}
-	if err := c.shake(ctx, openTime); err != nil {
+	if err := c.shake(ctx); err != nil {
 		c.Close()
 		return fail(err)
 	}
@@ -91,7 +94,9 @@ func OpenContext(ctx context.Context, path string) (*Client, error) {
 // through a door, and takes it over. The errors are those of Open.
 func FromFile(f *os.File) (*Client, error) {
 	c := &Client{path: f.Name(), door: f}
-	if err := c.shake(context.Background(), openTime); err != nil {
+	ctx, cancel := context.WithTimeout(context.Background(), openTime)
+	defer cancel()
+	if err := c.shake(ctx); err != nil {
 		c.Close()
 		return nil, &fs.PathError{Op: "open", Path: c.path, Err: err}
 	}
@@ -124,7 +129,7 @@ func openPath(dirfd int, path string) (int, error) {
 }
 
 // shake checks that the door is one, and that somebody serves it.
-func (c *Client) shake(ctx context.Context, bound time.Duration) error {
+func (c *Client) shake(ctx context.Context) error {
 	errno := unix.EBADF
 	rc, err := c.door.SyscallConn()
 	if err != nil {
@@ -143,9 +148,7 @@ func (c *Client) shake(ctx context.Context, bound time.Duration) error {
 	if errno != 0 {
 		return errno
 	}
-	short, cancel := context.WithTimeout(ctx, bound)
-	defer cancel()
-	_, err = c.info(short)
+	_, err = c.info(ctx)
 	switch {
 	case err == nil:
 		return nil

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -344,6 +345,14 @@ func TestOpenOthers(t *testing.T) {
 			wantErr(t, err, test.want)
 		})
 	}
+	t.Run("backlog full", func(t *testing.T) {
+		path := fullBacklog(t)
+		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
+		defer cancel()
+		_, err := door.OpenContext(ctx, path)
+		wantErr(t, err, unix.ETIMEDOUT)
+		wantErr(t, door.Detach(path), unix.EADDRINUSE)
+	})
 	t.Run("silent", func(t *testing.T) {
 		path := serveRaw(t, unix.SOCK_SEQPACKET, func(r *raw) { r.recv(); r.recv() })
 		ctx, cancel := context.WithTimeout(bg, 50*time.Millisecond)
@@ -351,6 +360,36 @@ func TestOpenOthers(t *testing.T) {
 		_, err := door.OpenContext(ctx, path)
 		wantErr(t, err, unix.ETIMEDOUT)
 	})
+}
+
+// fullBacklog is a socket whose server accepts nobody, with no room for more.
+func fullBacklog(t *testing.T) (path string) {
+	path = filepath.Join(t.TempDir(), "full")
+	socket := func() int {
+		fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { unix.Close(fd) })
+		return fd
+	}
+	at := &unix.SockaddrUnix{Name: path}
+	server := socket()
+	if err := unix.Bind(server, at); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Listen(server, 0); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		switch err := unix.Connect(socket(), at); err {
+		case nil:
+		case unix.EAGAIN:
+			return path
+		default:
+			t.Fatal(err)
+		}
+	}
 }
 
 // Servers that answer a call with nonsense.
