@@ -90,9 +90,7 @@ func main() {
 				Action:    client,
 			},
 		},
-		Action: func(c *cli.Context) error {
-			return prog.Usage(c, "want the command server or client")
-		},
+		Action: prog.WantCommand,
 	}, 1)
 }
 
@@ -179,7 +177,7 @@ func client(c *cli.Context) error {
 	if err != nil {
 		switch {
 		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EBADF):
-			err = prog.Hint(err, "no door is there; start a server with: doors_emul server %s", path)
+			err = prog.Hint(err, "no door is there; start a server with: doors_emul server %s", prog.Word(path))
 		case c.IsSet("timeout"):
 			err = prog.Waited(c, err, "the server at %s", path)
 		}
