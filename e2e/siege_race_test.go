@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -299,7 +300,7 @@ func TestSiegeDuel(t *testing.T) {
 			d := newDuel(t, dir, "doors_emul", "server", "door")
 			var live []*proc
 			for _, p := range d.two {
-				until(t, p.name+" has ended or waits", func() bool { return p.hasEnded() || (listens(p.pid) || detached(p.pid)) && blocked(p.pid) })
+				until(t, p.name+" has ended or waits", func() bool { return p.hasEnded() || serves(p.pid) })
 				if p.hasEnded() {
 					p.wait().wantError(t, "doors_emul", 1, "fattach door: device or resource busy")
 					failed++
@@ -386,19 +387,25 @@ func listens(pid int) bool {
 	return false
 }
 
-// detached tells whether a door server has been attached and is not any more: it has
-// the poller that its socket needed, and no directory open.
+// serves tells whether a door server has attached its door and waits for calls,
+// perhaps without its path by now. All looks must see the process at the same
+// standstill: before it attaches the door it looks like one that has been detached,
+// and a moment later it may sleep until another server is done with the directory.
+func serves(pid int) bool {
+	before := threads(pid)
+	return (listens(pid) || detached(pid)) && blocked(pid) && maps.Equal(before, threads(pid))
+}
+
+// detached tells whether a door server, if it waits, has no door attached: it has
+// neither a socket nor a directory open.
 func detached(pid int) bool {
-	links, _ := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
-	polls := false
-	for _, link := range links {
-		target, err := os.Readlink(link)
-		if err != nil || strings.HasPrefix(target, scratch) || strings.HasPrefix(target, "socket:") {
+	open := descriptors(pid)
+	for _, target := range open {
+		if strings.HasPrefix(target, scratch) || strings.HasPrefix(target, "socket:") {
 			return false
 		}
-		polls = polls || target == "anon_inode:[eventpoll]"
 	}
-	return polls
+	return len(open) > 0
 }
 
 func gone(t testing.TB, path string) {
