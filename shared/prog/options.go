@@ -2,8 +2,8 @@ package prog
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -97,18 +97,34 @@ func takesValue(f cli.Flag) bool {
 	return !is
 }
 
-// badValue is what package flag says of a value that it does not understand.
-var badValue = regexp.MustCompile(`(?s)^invalid (?:boolean )?value (".*") for (?:flag )?-([^ ]+): (.+)$`)
-
 // usageError names the option as it is written.
 func usageError(c *cli.Context, err error, _ bool) error {
-	m := badValue.FindStringSubmatch(err.Error())
-	if m == nil {
+	value, option, reason, ok := badValue(err.Error())
+	if !ok {
 		return Usage(c, "%v", err)
 	}
 	dashes := "--"
-	if len(m[2]) == 1 {
+	if len(option) == 1 {
 		dashes = "-"
 	}
-	return Usage(c, "option %s%s: invalid value %s: %s", dashes, m[2], m[1], m[3])
+	return Usage(c, "option %s%s: invalid value %s: %s", dashes, option, value, reason)
+}
+
+// badValue takes apart what package flag says of a value that it does not understand:
+//
+//	invalid value "x" for flag -m: parse error
+//	invalid boolean value "x" for -n: parse error
+//
+// The value keeps its quotes.
+func badValue(msg string) (value, option, reason string, ok bool) {
+	rest, isOne := strings.CutPrefix(msg, "invalid ")
+	rest, isValue := strings.CutPrefix(strings.TrimPrefix(rest, "boolean "), "value ")
+	value, err := strconv.QuotedPrefix(rest)
+	if !isOne || !isValue || err != nil {
+		return "", "", "", false
+	}
+	rest, isFor := strings.CutPrefix(rest[len(value):], " for ")
+	rest, isOption := strings.CutPrefix(strings.TrimPrefix(rest, "flag "), "-")
+	option, reason, ok = strings.Cut(rest, ": ")
+	return value, option, reason, ok && isFor && isOption
 }
