@@ -12,6 +12,7 @@ CC = cc
 CFLAGS = -std=c11 -O2 -Wall -Wextra -pedantic
 EX =
 N = 50
+RUN = .
 
 mains = $(patsubst examples/%/main.go,%,$(wildcard examples/*/main.go))
 twins = $(wildcard examples/*/*.c)
@@ -47,6 +48,9 @@ compare: ## Go beside C, program by program; EX=NAME shows one in detail
 bench: ## Go beside C, timed; QUICK=1 for a minute (needs a C compiler)
 	@cd bench && $(GO) run .
 
+bench-test: ## the tests of the benchmark itself
+	cd bench && $(GO) test ./...
+
 lint: ## gofmt, go vet, staticcheck
 	@out=$$(gofmt -l .); test -z "$$out" || { echo "gofmt would change: $$out"; exit 1; }
 	$(GO) vet -tags $(TAGS) ./...
@@ -60,12 +64,15 @@ fuzz: ## every fuzz target for 30 s
 		done; \
 	done
 
-soak: ## the e2e tests N times (N=50) in their long form, on one P
-	SOAK=1 GOMAXPROCS=1 $(GO) test -tags $(TAGS) -count=$(N) -timeout 0 ./e2e
+soak: ## e2e tests (RUN=REGEXP) N times (N=50) on one CPU beside a busy loop; SOAK=1: their long form
+	@$(GO) test -tags $(TAGS) -c -o bin/e2e.test ./e2e
+	@(while :; do :; done) & busy=$$!; trap "kill $$busy" EXIT INT TERM; \
+	if command -v taskset >/dev/null; then pin="taskset -c 0"; taskset -cp 0 $$busy >/dev/null; fi; \
+	cd e2e && GOMAXPROCS=1 $$pin ../bin/e2e.test -test.run '$(RUN)' -test.count=$(N) -test.timeout 0 -test.failfast
 
 clean-ipc: ## remove what the programs' default names leave behind after a kill -9
 	rm -f /dev/shm/pshm_xfr shared.dat
 	test ! -p pipe_file || rm pipe_file
 	test ! -S /tmp/door || rm /tmp/door
 
-.PHONY: help build demo test checkptr cross c compare bench lint fuzz soak clean-ipc
+.PHONY: help build demo test checkptr cross c compare bench bench-test lint fuzz soak clean-ipc

@@ -13,7 +13,7 @@ func scaleWorkloads() []*workload {
 			w.procs = procs
 			w.variants = []variant{goGo}
 			w.scale = true
-			w.quick = procs == 1 || procs == 8 || procs == 64
+			w.quick = procs == 8
 			w.only = []string{"one", "free"}
 			all = append(all, &w)
 		}

@@ -42,7 +42,7 @@ func sharedWorkloads() []*workload {
 			size:     -1,
 			procs:    procs,
 			variants: []variant{goGo},
-			quick:    procs == 2 || procs == 16,
+			quick:    procs == 2,
 			busy:     procs <= 4,
 			scale:    true,
 			setup:    setupMutex,

@@ -89,8 +89,7 @@ var duos = []duo{
 // message of its next run tells the command that removes it.
 //
 // A normal run leaves out what each program does before its main, and takes the
-// first call of each kind and every 23rd of the rest. With SOAK=1, as make soak
-// sets it, none is left out.
+// first call of each kind and every 23rd of the rest. With SOAK=1 none is left out.
 func TestFaultKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
 	mayTrace(t)

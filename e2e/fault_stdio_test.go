@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// soak tells whether the tests may take their time: SOAK=1, which make soak sets.
-// Then the sweeps leave nothing out and transfers are as large as the issue is.
+// soak tells whether the tests may take their time: SOAK=1 in the environment.
+// Then the sweeps leave nothing out, and the huge transfer is one of 3 GiB.
 func soak() bool { return os.Getenv("SOAK") == "1" }
 
 // outputs are standard outputs that fail, and what becomes of a program that

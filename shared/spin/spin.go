@@ -52,7 +52,11 @@ var epoch = time.Now()
 // what the last look returned. The caller has looked once already.
 func (w *Wait) For(look func() bool) bool {
 	waits := w.waits.Add(1)
-	return w.pausing(look, waits) || w.yielding(look, waits)
+	if w.pausing(look, waits) {
+		return true
+	}
+	_, found := w.yielding(look, waits)
+	return found
 }
 
 // Call is For for looks that are system calls, and for a sleep in the kernel that
@@ -68,7 +72,7 @@ func (w *Wait) Call(look func() bool) bool {
 		w.vain.Store(0)
 		return true
 	}
-	yields, found := w.yield(look, waits)
+	yields, found := w.yielding(look, waits)
 	if found && yields > 1 {
 		w.vain.Store(0)
 	} else if v := w.vain.Load(); v < sure {
@@ -98,13 +102,8 @@ func (w *Wait) pausing(look func() bool, waits uint32) bool {
 	return false
 }
 
-func (w *Wait) yielding(look func() bool, waits uint32) bool {
-	_, found := w.yield(look, waits)
-	return found
-}
-
-// yield is the second phase. It returns the number of yields, too.
-func (w *Wait) yield(look func() bool, waits uint32) (yields int, found bool) {
+// yielding returns the number of yields, too.
+func (w *Wait) yielding(look func() bool, waits uint32) (yields int, found bool) {
 	if w.failed.Load() >= maxFailed && waits%probe != 0 {
 		return 0, false
 	}

@@ -99,7 +99,7 @@ func TestYieldingAdapts(t *testing.T) {
 	yielding := func(wait uint32) int {
 		w.gate.Store(0) // another task may have had the CPU
 		return looks(func(look func() bool) {
-			if w.yielding(look, wait) {
+			if _, found := w.yielding(look, wait); found {
 				t.Error("yielding found what was not there")
 			}
 		})
@@ -116,7 +116,8 @@ func TestYieldingAdapts(t *testing.T) {
 	}
 	for done := false; !done; { // one that no other task disturbs
 		w.gate.Store(0)
-		done = w.yielding(on(1), probe) && w.failed.Load() == 0
+		_, found := w.yielding(on(1), probe)
+		done = found && w.failed.Load() == 0
 	}
 	if yielding(1) == 0 {
 		t.Error("no looks after a success")
@@ -140,7 +141,7 @@ func TestLongYieldClosesTheGate(t *testing.T) {
 	for range 3 {
 		w.gate.Store(0)
 		start := time.Since(epoch)
-		if w.yielding(slow(), 1) {
+		if _, found := w.yielding(slow(), 1); found {
 			t.Fatal("yielding found what was not there")
 		}
 		took := time.Since(epoch) - start
@@ -173,7 +174,7 @@ func TestFoundAfterALongYield(t *testing.T) {
 	for {
 		var w Wait
 		n, late := 0, time.Duration(0)
-		got := w.yielding(func() bool {
+		_, got := w.yielding(func() bool {
 			if n++; n == 1 {
 				for start := time.Since(epoch); late <= longYield; late = time.Since(epoch) - start {
 				}
