@@ -306,7 +306,7 @@ func overview(run *Run) (*plot.Plot, vg.Length) {
 	for _, r := range run.Rows {
 		usual := r.Size < 0 || r.Size == 64 || r.Size == 1<<10 && (r.Workload[:2] == "mq" || r.Workload[:2] == "ps")
 		program := strings.HasPrefix(r.Workload, "start ") || strings.HasPrefix(r.Workload, "re-exec")
-		if r.Variant != "Go" || !r.comparable() || !usual || program || r.Scale && r.Procs != 2 || !slices.Contains(shown, r.Placement) {
+		if r.Variant != "Go" || !r.comparable() || !usual || program || r.Scale && (r.Procs != 2 || r.Workload != "mutex contended") || !slices.Contains(shown, r.Placement) {
 			continue
 		}
 		if inPlace[r.Placement] == nil {

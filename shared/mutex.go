@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ipcbook/shared/futex"
+	"ipcbook/shared/spin"
 )
 
 // The states of the mutex word.
@@ -108,10 +109,10 @@ const (
 	slice = 100 * time.Millisecond
 
 	// Before it sleeps a locker looks again at intervals that double up to
-	// maxPause steps, until it has spent spinFor of them. Fixed short pauses
-	// would keep the line of cache from the holder.
-	maxPause = 64
-	spinFor  = 1000
+	// maxPause pauses of the processor, until it has spent spinFor of them, some
+	// microseconds. To look more often would keep the line of cache from the holder.
+	maxPause = 32
+	spinFor  = 200
 )
 
 func (m *Mutex) lockSlow(ctx context.Context, deadline time.Time) error {
@@ -123,7 +124,7 @@ func (m *Mutex) lockSlow(ctx context.Context, deadline time.Time) error {
 			return nil
 		}
 		for range pause {
-			m.word.Load()
+			spin.Pause()
 		}
 		pause = min(2*pause, maxPause)
 	}

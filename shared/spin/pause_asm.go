@@ -2,6 +2,6 @@
 
 package spin
 
-// pause is the processor's hint that this is a loop which waits for another one: some
+// Pause is the processor's hint that this is a loop which waits for another one: some
 // ten nanoseconds, in which the line of cache can go to the one who writes it.
-func pause()
+func Pause()

@@ -2,4 +2,5 @@
 
 package spin
 
-func pause() {}
+// Pause is not known how to do here.
+func Pause() {}

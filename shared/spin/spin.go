@@ -96,7 +96,7 @@ func (w *Wait) pausing(look func() bool, waits uint32) bool {
 			w.lost.Store(max(0, maxLooks-2*looks))
 			return true
 		}
-		pause()
+		Pause()
 	}
 	w.lost.Store(maxLooks - looks/2)
 	return false
