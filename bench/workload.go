@@ -96,6 +96,9 @@ func (w *workload) hurried(p placement) bool {
 		return p.name == "free"
 	case w.scale && w.procs > 2, p.busy && w.size == 64:
 		return p.name == "free" || p.name == "free+busy"
+	case p.name == "free" && w.name != "mq "+roundTrip && w.name != "mq "+oneWay &&
+		(strings.HasSuffix(w.name, roundTrip) || strings.HasSuffix(w.name, oneWay)):
+		return false
 	case p.name == "free", p.name == "one" && !strings.HasPrefix(w.name, "door"):
 		return w.size <= 1<<10
 	}
