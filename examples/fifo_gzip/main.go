@@ -52,7 +52,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"os/exec"
 	"runtime"
@@ -187,8 +186,7 @@ func child(fifo string) error {
 		return os.NewSyscallError("dup3", err)
 	}
 	// [13] become gzip
-	err = unix.Exec(path, []string{"gzip", "-c9"}, os.Environ())
-	return &fs.PathError{Op: "exec", Path: path, Err: err}
+	return prog.Exec(path, []string{"gzip", "-c9"}, os.Environ())
 }
 
 // compress is gzip -c9 in Go.

@@ -172,7 +172,8 @@ func TestNoneIgnored(t *testing.T) {
 	heedAll()
 	p := proctest.Start(t, shell(`exec "$@"`, proctest.Command("clean")))
 	p.Want("ready")
-	if set := signalSet(t, p.Pid, "SigIgn"); set != 0 {
+	// posix_spawn of glibc, with which make starts us, ignores its own signal 32.
+	if set := signalSet(t, p.Pid, "SigIgn") &^ (1 << (32 - 1)); set != 0 {
 		t.Errorf("SigIgn is %#x", set)
 	}
 	p.Signal(unix.SIGQUIT)

@@ -24,9 +24,12 @@ const defaultSlack = 50_000
 // elsewhere.
 var slackAtStart int64
 
-// init gives the main thread its slack back, and so do the threads get it that it
-// starts from now on.
-func init() {
+// init gives the main thread its slack back, and with it the threads that it starts
+// from now on. A few that the runtime has started before keep the monitor's.
+func init() { restoreSlack() }
+
+// restoreSlack gives the calling thread the slack that the program was started with.
+func restoreSlack() {
 	if slackAtStart == slackOfRuntime {
 		slackAtStart = defaultSlack
 	}

@@ -232,8 +232,9 @@ func TestCallLearns(t *testing.T) {
 	for name, nth := range map[string]int{"at once": 1, "first phase": 3, "later yield": maxLooks + 3} {
 		var w Wait
 		for range 3 * sure {
-			w.lost.Store(0)
 			for done := false; !done; { // one that no other task disturbs
+				w.lost.Store(0)
+				w.vain.Store(sure - 1)
 				calls(&w, nth)
 				done = w.gate.Load() == 0
 			}
