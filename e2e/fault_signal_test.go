@@ -482,9 +482,12 @@ var stormSingles = []struct {
 		})
 	}},
 	{"futex_mutex-count", func(s *storm) {
+		const procs = 3
+		iters := often(400_000, 20_000)
+		size := []string{"--procs", fmt.Sprint(procs), "--iters", fmt.Sprint(iters)}
 		count := func(label string, args ...string) {
 			s.repeat(enough(), label+"'s child", func() {
-				s.start(label, s.command(golang, append(args, "--procs", "3", "--iters", "20000")...)).wait().wantExit(s.t, 0).wantStdout(s.t, "60000\n")
+				s.start(label, s.command(golang, append(args, size...)...)).wait().wantExit(s.t, 0).wantStdout(s.t, fmt.Sprintln(procs*iters))
 			})
 		}
 		count("first", "futex_mutex")
