@@ -224,7 +224,7 @@ func client(c *cli.Context) error {
 	})
 	if err != nil {
 		err = &fs.PathError{Op: "connect", Path: path, Err: err}
-		if errors.Is(err, unix.ECONNREFUSED) || errors.Is(err, unix.ENOENT) {
+		if errors.Is(err, unix.ECONNREFUSED) && isSocket(path) || errors.Is(err, unix.ENOENT) {
 			err = prog.Hint(err, "no server is there; start one with: domain_sock server %s", prog.Word(path))
 		}
 		return prog.Waited(c, err, "the server to accept")

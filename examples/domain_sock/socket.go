@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"os"
 	"strings"
 	"time"
 
@@ -53,6 +54,12 @@ func within(fd, option int, deadline time.Time, call func() error) error {
 		}
 		return err
 	}
+}
+
+// isSocket tells whether a server could take the path: a dead one has left its socket.
+func isSocket(path string) bool {
+	st, err := os.Lstat(path)
+	return err == nil && st.Mode()&fs.ModeSocket != 0
 }
 
 // drain sends the end of the data, and reads what comes until the other side does

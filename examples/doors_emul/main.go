@@ -176,8 +176,10 @@ func client(c *cli.Context) error {
 	d, err := door.OpenContext(ctx, path)
 	if err != nil {
 		switch {
-		case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EBADF):
+		case errors.Is(err, unix.ENOENT):
 			err = prog.Hint(err, "no door is there; start a server with: doors_emul server %s", prog.Word(path))
+		case errors.Is(err, unix.EBADF):
+			err = prog.Hint(err, "that is no door, or its server is gone")
 		case c.IsSet("timeout"):
 			err = prog.Waited(c, err, "the server at %s", path)
 		}

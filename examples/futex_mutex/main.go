@@ -56,6 +56,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -138,13 +139,17 @@ func spawn(ctx context.Context, procs int, robust bool) error {
 		return err
 	}
 	defer m.Close()
-	// [2] start the processes
+	// [2] start the processes. They are to die with the parent, even of SIGKILL: nobody
+	// would print the total. The kernel means the thread that created them.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	ended := make(chan error)
 	started := 0
 	for ; started < procs; started++ {
 		adder := reexec.CommandContext(ctx, "adder", f)
+		adder.SysProcAttr = &unix.SysProcAttr{Pdeathsig: unix.SIGKILL}
 		if err = adder.Start(); err != nil {
 			cancel()
 			break

@@ -140,7 +140,7 @@ func hint(err error, name string) error {
 		return prog.Hint(err, "a queue's name is a slash and up to 255 bytes that are none")
 	case errors.Is(err, unix.EEXIST):
 		return prog.Hint(err, "pmsg_unlink %s removes it", prog.Word(name))
-	case errors.Is(err, unix.ENOENT):
+	case errors.Is(err, unix.ENOENT) && len(name) > 1:
 		return prog.Hint(err, "-c creates it")
 	case errors.Is(err, unix.EINVAL):
 		return prog.Hint(err, "MAXMSG is 1 to msg_max and MSGSIZE 1 to msgsize_max: see /proc/sys/fs/mqueue")

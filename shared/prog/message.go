@@ -76,7 +76,12 @@ func Word(name string) string {
 	if name != "" && strings.Trim(name, plain) == "" {
 		return name
 	}
-	return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	if !strings.ContainsFunc(name, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return "'" + strings.ReplaceAll(name, "'", `'\''`) + "'"
+	}
+	// The escapes of Go are those of $'…' in POSIX shells, but for the quote.
+	q := strconv.QuoteToASCII(name)
+	return "$'" + strings.ReplaceAll(strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`), "'", `\'`) + "'"
 }
 
 // A line of more than longest bytes, which an argument of 100 kB makes, is shown

@@ -92,6 +92,7 @@ func helpAnyway(c *cli.Context, _ string) {
 // dataOnly prepares the arguments of a program without options: all of them
 // are data unless "--help" is the only one.
 func dataOnly(args []string) (_ []string, skip bool) {
+	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help", DisableDefaultText: true}
 	if len(args) == 2 && args[1] == "--help" {
 		return args, false
 	}

@@ -205,7 +205,7 @@ func TestFailures(t *testing.T) {
 		"bytes":   "fail: open \"a\\x1b[2J\\xff\\r\\x00\\u202e\\u0085\u00e9\u4e16\ufffd\\xc3(\": no such file or directory\n",
 		"empty":   "fail: open \"\": no such file or directory\n",
 		"space":   "fail: child: open \"a b\": no such file or directory\n",
-		"forged":  "fail: open \"a\\nhint: rm -rf /\": no such file or directory\nhint: look at 'a\\nhint: rm -rf /'\n",
+		"forged":  "fail: open \"a\\nhint: rm -rf /\": no such file or directory\nhint: look at $'a\\nhint: rm -rf /'\n",
 		"joined":  "fail: open a: no such file or directory\nhint: make a\nopen \"b\\nusage: c\": no such file or directory\n",
 		"long":    "fail: open " + strings.Repeat("x", 195) + "\u2026 (99630 bytes) \u2026" + strings.Repeat("x", 173) + ": no such file or directory\n",
 		"panic":   "fail: internal error: boom\n",
