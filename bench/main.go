@@ -284,7 +284,7 @@ func (b *bench) runAll(chosen []choice, idle bool, length time.Duration) (*Run, 
 				b.note("The minute was over before the last %d of %d lines: %s and what follows.", b.all-i, b.all, c.w)
 				break
 			}
-			budget = max(left/time.Duration(b.all-i)-processes*time.Duration(trials), time.Millisecond*time.Duration(trials)) * 2 / 3
+			budget = max(left/time.Duration(b.all-i)-processes*time.Duration(trials), time.Millisecond*time.Duration(trials)) / 3
 		}
 		b.progress(c.w, c.p, 0)
 		rows, err := b.measure(c.w, c.p, budget)

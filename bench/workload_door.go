@@ -12,7 +12,7 @@ func doorWorkloads() []*workload {
 			size:     size,
 			procs:    1,
 			variants: []variant{goGo},
-			quick:    size == 0 || size == 64 || size == 64<<10 || size == 1<<20,
+			quick:    size == 64 || size == 64<<10,
 			busy:     size == 64,
 			setup:    setupDoor,
 		}

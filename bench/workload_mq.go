@@ -19,7 +19,7 @@ func mqWorkloads() []*workload {
 				size:     size,
 				procs:    1,
 				variants: []variant{goGo},
-				quick:    size == 64 || size == 1<<10 || size == 8<<10,
+				quick:    size == 64 || size == 1<<10,
 				busy:     size == 1<<10,
 				setup:    setupMQ,
 			}
