@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
@@ -49,14 +48,13 @@ func openInput(name string) (*os.File, error) {
 // An output is FILE.gz.
 type output struct {
 	*os.File
-	discard  func()      // removes it, unless it is complete or was there before
-	complete atomic.Bool // gzip has written all of it
+	*prog.Draft // one that was made is removed unless gzip has written all of it
 }
 
 // openOutput opens FILE.gz as the ">" of a shell does, or returns standard output
 // for "-". An existing file is made empty, unless it is the input.
 func openOutput(name string, in *os.File, fifo fs.FileInfo) (*output, error) {
-	out := &output{File: os.Stdout, discard: func() {}}
+	out := &output{os.Stdout, &prog.Draft{}}
 	if name == "-" {
 		if _, err := prog.Stdout.Write(nil); err != nil { // fails if it is closed
 			return nil, err
@@ -66,7 +64,10 @@ func openOutput(name string, in *os.File, fifo fs.FileInfo) (*output, error) {
 	if st, err := os.Stat(name); err == nil && os.SameFile(st, fifo) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("is the FIFO itself")}
 	}
-	err := out.create(name)
+	var err error
+	out.File, out.Draft, err = prog.CreateNew(name, func(flags int) (*os.File, error) {
+		return open(name, flags|unix.O_WRONLY)
+	})
 	if err == nil || !errors.Is(err, fs.ErrExist) {
 		return out, err
 	}
@@ -80,26 +81,6 @@ func openOutput(name string, in *os.File, fifo fs.FileInfo) (*output, error) {
 		return out, err
 	}
 	return out, out.Truncate(0)
-}
-
-// create creates the file, and fails with EEXIST if there is one.
-func (o *output) create(name string) error {
-	// No signal may come between the file and its clean-up.
-	return prog.HoldSignals(func(context.Context) (err error) {
-		if o.File, err = open(name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL); err != nil {
-			return err
-		}
-		made, err := o.Stat()
-		if err != nil {
-			return err
-		}
-		o.discard = prog.Cleanup(func() {
-			if !o.complete.Load() {
-				removeFile(name, made)
-			}
-		})
-		return nil
-	})
 }
 
 // differ returns an error if the output is the input file.
@@ -129,7 +110,7 @@ func makeFIFO(path string) (made fs.FileInfo, remove func(), err error) {
 		if made, err = os.Lstat(path); err != nil {
 			return err
 		}
-		remove = prog.Cleanup(func() { removeFile(path, made) })
+		remove = prog.Cleanup(func() { prog.RemoveSame(path, made) })
 		return nil
 	})
 	if errors.Is(err, fs.ErrExist) {
@@ -157,11 +138,4 @@ func openFIFO(name string, flags int, made fs.FileInfo) (*os.File, error) {
 		return nil, &fs.PathError{Op: "open", Path: name, Err: errors.New("is no longer the FIFO that was made")}
 	}
 	return f, nil
-}
-
-// removeFile removes the file at name if it still is the one that was made.
-func removeFile(name string, made fs.FileInfo) {
-	if st, err := os.Lstat(name); err == nil && os.SameFile(st, made) {
-		unix.Unlink(name)
-	}
 }

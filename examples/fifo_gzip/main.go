@@ -116,7 +116,7 @@ func parent(c *cli.Context, inName, outName string) error {
 	if err != nil {
 		return prog.Waited(c, err, "a reader of %s", outName)
 	}
-	defer out.discard()
+	defer out.Discard()
 	// [4] create the child, whose standard output is FILE.gz. It is to die with the
 	// parent, even of SIGKILL: it would wait for ever in its open, or take the end of
 	// the parent for the end of FILE. The kernel means the thread that created it.
@@ -163,7 +163,7 @@ func parent(c *cli.Context, inName, outName string) error {
 	if w.status != nil {
 		return w.status
 	}
-	out.complete.Store(true)
+	out.Whole()
 	// [10] remove the FIFO
 	remove()
 	return nil

@@ -39,7 +39,8 @@
 //     the memory they share is a memfd that they inherit and not anonymous.
 //   - Before it sleeps a process looks at the word a few more times.
 //   - A process that dies makes the program end with a message; in C the others
-//     wait for its lock for ever. SIGINT and SIGTERM unlock before they end hold.
+//     wait for its lock for ever. The processes end with the program, even of SIGKILL.
+//     SIGINT and SIGTERM unlock before they end hold.
 //   - FILE must be a regular file and not a symlink.
 //   - hold and try know --robust, and hold --timeout; the class of the text has
 //     neither.

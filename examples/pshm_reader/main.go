@@ -121,7 +121,7 @@ func read(c *cli.Context, shmp *shared.Transfer, t *turns) error {
 		n, err := shmp.Cnt()
 		if err != nil {
 			shmp.GiveUp()
-			t.over()
+			t.over(shmp.Wsem.Post)
 			return err
 		}
 		if n == 0 {
@@ -136,12 +136,12 @@ func read(c *cli.Context, shmp *shared.Transfer, t *turns) error {
 			shmp.GiveUp()
 		}
 		// [6] give the writer a turn
-		if err := t.over(); err != nil {
+		if err := t.over(shmp.Wsem.Post); err != nil {
 			return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 		}
 	}
 	// [7] let the writer know that we are finished
-	if err := t.over(); err != nil {
+	if err := t.over(shmp.Wsem.Post); err != nil {
 		return errors.Join(failed, fmt.Errorf("semaphore wsem: %w", err))
 	}
 	if failed != nil {

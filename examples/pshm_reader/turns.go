@@ -28,15 +28,15 @@ func (t *turns) begin() {
 	t.ours = true
 }
 
-// over gives the turn to the writer.
-func (t *turns) over() error {
+// over ends the reader's turn with post, which gives it to the writer.
+func (t *turns) over(post func() error) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.ended {
 		select {}
 	}
 	t.ours = false
-	return t.shmp.Wsem.Post()
+	return post()
 }
 
 // end is called when the reader needs no more turns.

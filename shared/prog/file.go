@@ -13,7 +13,7 @@ import (
 // A Draft is a file that the program makes and that is of no use to anybody before
 // it is whole.
 type Draft struct {
-	remove func()
+	remove func() // nil: it stays in any case
 	whole  atomic.Bool
 }
 
@@ -24,7 +24,16 @@ type Draft struct {
 // Discard, which a main defers, and by a signal that ends the program. One that was
 // there stays, and so does one that another process has put in its place.
 func Create(name string, open func(flags int) (*os.File, error)) (f *os.File, d *Draft, err error) {
-	d = &Draft{remove: func() {}}
+	f, d, err = CreateNew(name, open)
+	if errors.Is(err, unix.EEXIST) {
+		f, err = open(unix.O_CREAT | unix.O_TRUNC)
+	}
+	return f, d, err
+}
+
+// CreateNew is Create for a file that must not be there: EEXIST.
+func CreateNew(name string, open func(flags int) (*os.File, error)) (f *os.File, d *Draft, err error) {
+	d = &Draft{}
 	// No signal may come between the file and its clean-up.
 	err = HoldSignals(func(context.Context) error {
 		if f, err = open(unix.O_CREAT | unix.O_EXCL); err != nil {
@@ -37,14 +46,11 @@ func Create(name string, open func(flags int) (*os.File, error)) (f *os.File, d 
 		}
 		d.remove = Cleanup(func() {
 			if !d.whole.Load() {
-				removeSame(name, made)
+				RemoveSame(name, made)
 			}
 		})
 		return nil
 	})
-	if errors.Is(err, unix.EEXIST) {
-		f, err = open(unix.O_CREAT | unix.O_TRUNC)
-	}
 	return f, d, err
 }
 
@@ -52,10 +58,14 @@ func Create(name string, open func(flags int) (*os.File, error)) (f *os.File, d 
 func (d *Draft) Whole() { d.whole.Store(true) }
 
 // Discard removes the file if it is no use to anybody.
-func (d *Draft) Discard() { d.remove() }
+func (d *Draft) Discard() {
+	if d.remove != nil {
+		d.remove()
+	}
+}
 
-// removeSame removes the file at name if it is the one that was made.
-func removeSame(name string, made fs.FileInfo) {
+// RemoveSame removes the file at name if it still is the one that was made.
+func RemoveSame(name string, made fs.FileInfo) {
 	if st, err := os.Lstat(name); err == nil && os.SameFile(st, made) {
 		unix.Unlink(name)
 	}

@@ -71,6 +71,7 @@ func run(app *cli.App, args []string) (err error) {
 	app.Writer = out
 	if len(app.Flags) == 0 && len(app.Commands) == 0 {
 		args, app.SkipFlagParsing = dataOnly(args)
+		cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help", DisableDefaultText: true} // "-h" is data
 	} else if args, err = separate(app, args); err != nil {
 		return err
 	}
@@ -92,7 +93,6 @@ func helpAnyway(c *cli.Context, _ string) {
 // dataOnly prepares the arguments of a program without options: all of them
 // are data unless "--help" is the only one.
 func dataOnly(args []string) (_ []string, skip bool) {
-	cli.HelpFlag = &cli.BoolFlag{Name: "help", Usage: "show help", DisableDefaultText: true}
 	if len(args) == 2 && args[1] == "--help" {
 		return args, false
 	}
